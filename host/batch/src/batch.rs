@@ -67,8 +67,13 @@ impl Records {
     ///
     /// If there is no such record.
     pub fn raw(&self, index: u32) -> &[u8] {
+        &self.data[self.range(index)]
+    }
+
+    /// Returns where record `index` is in the data, without its line end.
+    pub(crate) fn range(&self, index: u32) -> Range<usize> {
         let span = self.spans[index as usize];
-        &self.data[span.start as usize..(span.start + span.len) as usize]
+        span.start as usize..span.start as usize + span.len as usize
     }
 
     /// Returns the place of record `index` in its source; see [`Records::push`].
@@ -231,7 +236,11 @@ impl Batch {
 }
 
 /// Builds a [`RecordBatch`] from parts known to agree, also with no columns.
-fn record_batch(schema: SchemaRef, arrays: Vec<ArrayRef>, row_count: usize) -> RecordBatch {
+pub(crate) fn record_batch(
+    schema: SchemaRef,
+    arrays: Vec<ArrayRef>,
+    row_count: usize,
+) -> RecordBatch {
     let options = RecordBatchOptions::new().with_row_count(Some(row_count));
     RecordBatch::try_new_with_options(schema, arrays, &options)
         .expect("columns have the schema's types and one length")

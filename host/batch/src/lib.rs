@@ -5,7 +5,10 @@
 //! [`Stage`]s and end in a [`Sink`]. A bad record is data, not an error: it is
 //! returned as [`Rejected`] with its reason, and the others go on.
 
+#![deny(missing_docs)]
+
 pub mod batch;
+pub mod formats;
 pub mod schema;
 pub mod stage;
 
