@@ -1,0 +1,303 @@
+//! Scrubbing of cookies and of request headers.
+
+use canopy_sdk::Text;
+
+use crate::REDACTED;
+use crate::address::Prefixes;
+use crate::names::{Names, Signs};
+use crate::url;
+
+/// The cookies whose values stay.
+///
+/// Unlike a list of secrets this must err on the side of the stranger: names
+/// are compared byte for byte, and `*` may only stand at the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeptCookies {
+    exact: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl KeptCookies {
+    /// Compiles patterns such as `theme` and `_ga*`.
+    ///
+    /// # Errors
+    ///
+    /// The index of the first pattern with a `*` elsewhere than at its end.
+    pub(crate) fn new(patterns: &[String]) -> Result<KeptCookies, usize> {
+        let mut kept = KeptCookies::default();
+        for (index, pattern) in patterns.iter().enumerate() {
+            let (list, name) = match pattern.strip_suffix('*') {
+                Some(prefix) => (&mut kept.prefixes, prefix),
+                None => (&mut kept.exact, pattern.as_str()),
+            };
+            if name.contains('*') {
+                return Err(index);
+            }
+            list.push(name.to_owned());
+        }
+        Ok(kept)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.exact.iter().any(|kept| kept == name)
+            || self
+                .prefixes
+                .iter()
+                .any(|kept| name.starts_with(kept.as_str()))
+    }
+}
+
+/// Everything that decides what of a header or cookie may stay.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// The headers whose values are replaced.
+    pub(crate) headers: Names,
+    /// The parameters whose values are replaced wherever they stand.
+    pub(crate) parameters: Names,
+    /// The cookies whose values stay.
+    pub(crate) cookies: KeptCookies,
+    /// How addresses are cut.
+    pub(crate) prefixes: Prefixes,
+}
+
+/// Headers that hold the viewer's address, perhaps with a port, or a list of
+/// addresses. In lower case.
+const ADDRESS_HEADERS: [&str; 9] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "cloudfront-viewer-address",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-for",
+    "x-real-ip",
+];
+
+/// Headers that hold a URL. In lower case.
+const URL_HEADERS: [&str; 4] = [
+    "referer",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+];
+
+/// Starts of values that are credentials whatever the header is called.
+const CREDENTIAL_SCHEMES: [&str; 3] = ["bearer ", "basic ", "digest "];
+
+impl Rules {
+    /// Appends a `Cookie` header's value with the values replaced of all
+    /// cookies that are not kept.
+    ///
+    /// Names stay, so that it can be seen which cookies are sent. An element
+    /// without a name is a value and is replaced.
+    pub(crate) fn cookies(&self, value: &str, out: &mut Text) {
+        if value.is_empty() {
+            return;
+        }
+        for (index, cookie) in value.split(';').enumerate() {
+            if index > 0 {
+                out.push(';');
+            }
+            let trimmed = cookie.trim_start();
+            out.push_str(&cookie[..cookie.len() - trimmed.len()]);
+            match trimmed.split_once('=') {
+                Some((_, "")) => out.push_str(trimmed),
+                Some((name, kept))
+                    if self.cookies.contains(name)
+                        && !self.parameters.assigned_in(kept, Signs::EqualsOrColon) =>
+                {
+                    out.push_str(trimmed);
+                }
+                Some((name, _)) => {
+                    out.push_str(name);
+                    out.push('=');
+                    out.push_str(REDACTED);
+                }
+                None if trimmed.is_empty() => {}
+                None => out.push_str(REDACTED),
+            }
+        }
+    }
+
+    /// Appends a block of headers, `Name:Value` one a line, with listed values
+    /// replaced, cookies and URLs scrubbed and addresses cut.
+    ///
+    /// A line that is no header is replaced wholly.
+    pub(crate) fn header_block(&self, value: &str, out: &mut Text) {
+        for (index, line) in value.split('\n').enumerate() {
+            if index > 0 {
+                out.push('\n');
+            }
+            let (line, carriage_return) = match line.strip_suffix('\r') {
+                Some(line) => (line, "\r"),
+                None => (line, ""),
+            };
+            match line.split_once(':') {
+                Some((name, value)) if is_token(name) => {
+                    out.push_str(name);
+                    out.push(':');
+                    let trimmed = value.trim_start();
+                    out.push_str(&value[..value.len() - trimmed.len()]);
+                    self.header(name, trimmed, out);
+                }
+                _ if line.is_empty() => {}
+                _ => out.push_str(REDACTED),
+            }
+            out.push_str(carriage_return);
+        }
+    }
+
+    fn header(&self, name: &str, value: &str, out: &mut Text) {
+        let is_one_of = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+        if value.is_empty() {
+            return;
+        }
+        if name.eq_ignore_ascii_case("cookie") {
+            self.cookies(value, out);
+        } else if is_one_of(&ADDRESS_HEADERS) {
+            self.prefixes.list(value, out);
+        } else if self.headers.contains(name.as_bytes()) || is_credential(value) {
+            out.push_str(REDACTED);
+        } else if is_one_of(&URL_HEADERS) {
+            url::url(value, &self.parameters, out);
+        } else if self.parameters.assigned_in(value, Signs::EqualsOrColon) {
+            out.push_str(REDACTED);
+        } else {
+            out.push_str(value);
+        }
+    }
+}
+
+/// Tells whether `name` may be the name of a header.
+fn is_token(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+fn is_credential(value: &str) -> bool {
+    CREDENTIAL_SCHEMES.iter().any(|scheme| {
+        value
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules {
+            headers: Names::new(&["*authorization", "*api-key", "*token"]).unwrap(),
+            parameters: Names::new(&["*token", "password"]).unwrap(),
+            cookies: KeptCookies::new(&["theme".into(), "_ga*".into()]).unwrap(),
+            prefixes: Prefixes { ipv4: 24, ipv6: 48 },
+        }
+    }
+
+    fn cookies(value: &str) -> String {
+        let mut out = Text::default();
+        rules().cookies(value, &mut out);
+        out.as_str().to_owned()
+    }
+
+    fn headers(value: &str) -> String {
+        let mut out = Text::default();
+        rules().header_block(value, &mut out);
+        out.as_str().to_owned()
+    }
+
+    #[test]
+    fn cookies_lose_their_values_and_keep_their_names() {
+        assert_eq!(
+            cookies("sid=abc; user=alice"),
+            "sid=REDACTED; user=REDACTED"
+        );
+        assert_eq!(cookies("sid=a=b;x=1"), "sid=REDACTED;x=REDACTED");
+        assert_eq!(cookies("sid="), "sid=");
+        assert_eq!(cookies(""), "");
+    }
+
+    #[test]
+    fn kept_cookies_stay_by_exact_name_or_start() {
+        assert_eq!(
+            cookies("theme=dark; _ga_X1=GA1.2"),
+            "theme=dark; _ga_X1=GA1.2"
+        );
+        assert_eq!(
+            cookies("Theme=dark; themes=x"),
+            "Theme=REDACTED; themes=REDACTED"
+        );
+    }
+
+    #[test]
+    fn a_kept_cookie_that_holds_a_secret_is_replaced() {
+        assert_eq!(cookies("theme=dark,token=abc"), "theme=REDACTED");
+        assert_eq!(cookies("theme=%7B%22password%22%3A1%7D"), "theme=REDACTED");
+    }
+
+    #[test]
+    fn a_cookie_without_a_name_is_replaced() {
+        assert_eq!(cookies("abc; theme=dark;"), "REDACTED; theme=dark;");
+    }
+
+    #[test]
+    fn a_block_of_headers_keeps_its_names_and_lines() {
+        let block = "Host:www.example.com\nAuthorization:Bearer abc\nX-Api-Key:k\nAccept:*/*\n";
+        assert_eq!(
+            headers(block),
+            "Host:www.example.com\nAuthorization:REDACTED\nX-Api-Key:REDACTED\nAccept:*/*\n"
+        );
+    }
+
+    #[test]
+    fn headers_that_repeat_another_column_are_scrubbed_like_it() {
+        assert_eq!(
+            headers("Cookie:theme=dark; sid=abc\nReferer:https://example.com/?token=abc"),
+            "Cookie:theme=dark; sid=REDACTED\nReferer:https://example.com/?token=REDACTED"
+        );
+        assert_eq!(
+            headers("X-Forwarded-For:203.0.113.7\nCloudFront-Viewer-Address:203.0.113.7:50123"),
+            "X-Forwarded-For:203.0.113.0\nCloudFront-Viewer-Address:203.0.113.0"
+        );
+    }
+
+    #[test]
+    fn secrets_under_unlisted_names_are_seen() {
+        assert_eq!(headers("X-Custom: Bearer abc"), "X-Custom: REDACTED");
+        assert_eq!(headers("X-Custom:a=1; token=abc"), "X-Custom:REDACTED");
+        assert_eq!(
+            headers("User-Agent:curl/8.0 (a:b)"),
+            "User-Agent:curl/8.0 (a:b)"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_no_header_is_replaced() {
+        assert_eq!(headers("Host:a\nabc\n"), "Host:a\nREDACTED\n");
+        assert_eq!(headers("a b:c\r\n"), "REDACTED\r\n");
+        assert_eq!(headers(":path:/x"), "REDACTED");
+        assert_eq!(headers(""), "");
+    }
+
+    #[test]
+    fn a_star_in_a_kept_cookie_may_only_end_it() {
+        assert_eq!(KeptCookies::new(&["a".into(), "*b".into()]).unwrap_err(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_the_secret_never_survives(
+            before in "[ -~\u{e9}\n]{0,40}",
+            after in "(\n[ -~\n]{0,30})?",
+        ) {
+            let block = headers(&format!("{before}\nAuthorization:SENSITIVE{after}"));
+            prop_assert!(!block.contains("SENSITIVE"), "{}", block);
+            let cookie = cookies(&format!("{before};sid=SENSITIVE"));
+            prop_assert!(!cookie.contains("SENSITIVE"), "{}", cookie);
+        }
+    }
+}
