@@ -110,7 +110,7 @@ pub mod bindings;
 pub use schemars;
 #[doc(hidden)]
 pub use serde;
-#[doc(hidden)]
+/// JSON, for configurations and rows in tests.
 pub use serde_json;
 
 pub use canopy_sdk_macros::{Input, Output, config, plugin};

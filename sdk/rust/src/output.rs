@@ -432,18 +432,23 @@ impl Nullable<Text> {
         }
     }
 
+    /// Returns the row's value to append to; it is not null from then on.
+    #[inline]
+    pub fn text(&mut self) -> &mut Text {
+        self.present = true;
+        &mut self.writer
+    }
+
     /// Appends to the row's value, which is not null from then on.
     #[inline]
     pub fn push_str(&mut self, text: &str) {
-        self.writer.push_str(text);
-        self.present = true;
+        self.text().push_str(text);
     }
 
     /// Appends a character to the row's value, which is not null from then on.
     #[inline]
     pub fn push(&mut self, character: char) {
-        self.writer.push(character);
-        self.present = true;
+        self.text().push(character);
     }
 
     /// Returns what was written to the row so far; empty where it is null.
