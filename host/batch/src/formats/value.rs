@@ -192,12 +192,20 @@ fn two_digits(tens: u8, ones: u8) -> Option<i64> {
 /// bytes of it.
 pub(super) fn shown(token: &[u8]) -> String {
     const SHOWN_BYTES: usize = 48;
-    if token.len() <= SHOWN_BYTES {
-        format!("`{}`", token.escape_ascii())
-    } else {
-        let start = token[..SHOWN_BYTES].escape_ascii();
-        format!("`{start}…` ({} bytes)", token.len())
+    let mut shown = String::from("`");
+    for &byte in token.iter().take(SHOWN_BYTES) {
+        match byte {
+            // Quotes need no escape within backquotes, and JSON is full of them.
+            b'"' | b'\'' => shown.push(byte.into()),
+            _ => shown.extend(byte.escape_ascii().map(char::from)),
+        }
     }
+    if token.len() > SHOWN_BYTES {
+        shown += &format!("…` ({} bytes)", token.len());
+    } else {
+        shown.push('`');
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -302,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_shown_value_is_escaped_and_short() {
-        assert_eq!(shown(b"a\tb\xff"), r"`a\tb\xff`");
+        assert_eq!(shown(b"a\t'b\xff"), r"`a\t'b\xff`");
         assert_eq!(
             shown(&[b'x'; 100]),
             format!("`{}…` (100 bytes)", "x".repeat(48))
