@@ -1,0 +1,1 @@
+//! What an insert leaves behind, and what it does not.
