@@ -36,7 +36,7 @@ const PROFILE: [&str; 6] = [
 /// Why a core module cannot become a plugin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ComponentizeError {
+pub(crate) enum ComponentizeError {
     /// It is not WebAssembly, or imports what no plugin can reach.
     #[error("the module cannot be made a component")]
     Encode(#[source] Box<dyn Error + Send + Sync>),
@@ -51,7 +51,7 @@ pub enum ComponentizeError {
 /// Why a plugin cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub(crate) enum BuildError {
     /// A program could not be started.
     #[error("cannot start `{program}`")]
     Start {
@@ -118,7 +118,7 @@ pub enum BuildError {
 ///
 /// [`ComponentizeError`] where it is not WebAssembly, does not export the
 /// contract, or imports anything that a component cannot.
-pub fn componentize(core_module: &[u8]) -> Result<Vec<u8>, ComponentizeError> {
+pub(crate) fn componentize(core_module: &[u8]) -> Result<Vec<u8>, ComponentizeError> {
     let component = ComponentEncoder::default()
         .module(core_module)
         .and_then(|encoder| encoder.validate(true).encode())
@@ -151,7 +151,7 @@ fn exports_guest(component: &[u8]) -> Result<bool, Box<dyn Error + Send + Sync>>
 /// # Errors
 ///
 /// [`BuildError`]; what cargo and the compiler say goes to standard error.
-pub fn build_plugin(
+pub(crate) fn build_plugin(
     folder: &Path,
     out: Option<&Path>,
     target_dir: Option<&Path>,

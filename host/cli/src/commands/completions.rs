@@ -1,0 +1,20 @@
+//! `canopy completions`
+
+use anyhow::Result;
+use clap_complete::Shell;
+
+use crate::exit;
+
+/// Print the completion script of a shell
+///
+/// Example: canopy completions bash > ~/.local/share/bash-completion/completions/canopy
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &Args, command: &mut clap::Command) -> Result<u8> {
+    clap_complete::generate(args.shell, command, "canopy", &mut std::io::stdout());
+    Ok(exit::DONE)
+}

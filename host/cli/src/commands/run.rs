@@ -1,0 +1,242 @@
+//! `canopy run`
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use canopy_batch::formats::Layout;
+use canopy_clickhouse::ClickHouse;
+use canopy_pipeline::chunk::ChunkSettings;
+use canopy_pipeline::run::FLUSH_AFTER;
+use canopy_pipeline::settings::FormatChoice;
+use canopy_pipeline::{Chain, Progress, Report, RunSettings, Source};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::exit;
+use crate::project::{Project, ProjectArgs};
+
+/// Take logs through the plugins into ClickHouse
+///
+/// Reads real-time lines, standard logs (W3C) and JSON lines, gzipped or not,
+/// and tells them apart by itself. Records that cannot be used are set aside
+/// with their reason, never lost; the same input given again adds nothing twice.
+///
+/// Examples:
+///
+///   canopy run E2EXAMPLE.2026-11-24-*.gz
+///
+///   canopy run --follow access.log
+///
+///   zcat *.gz | canopy run --clickhouse https://db.example.com:8443 -
+///
+/// Exit status: 0 done, 1 failed, 2 usage, 3 done with records set aside.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Wait for more at the end of the file, until stopped with Ctrl-C
+    #[arg(long)]
+    follow: bool,
+
+    /// The format of the logs, where it should not be detected
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<FormatArg>,
+
+    /// Fail on the first record that cannot be used
+    #[arg(long)]
+    strict: bool,
+
+    /// Where records that cannot be used go; by default in the store
+    #[arg(long, value_name = "DIR")]
+    quarantine: Option<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    project: ProjectArgs,
+}
+
+/// A format of logs.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum FormatArg {
+    /// CloudFront real-time log lines, with the fields of canopy.toml
+    RealTime,
+    /// CloudFront standard logs (W3C)
+    Standard,
+    /// CloudFront standard logging v2 as JSON lines
+    Json,
+}
+
+impl From<FormatArg> for FormatChoice {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::RealTime => FormatChoice::RealTime,
+            FormatArg::Standard => FormatChoice::Standard,
+            FormatArg::Json => FormatChoice::Json,
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args) -> Result<u8> {
+    let project = Project::open(&args.project)?;
+    let sources: Vec<Source> = args
+        .files
+        .iter()
+        .map(|file| match file.to_str() {
+            Some("-") => Source::Stdin,
+            _ => Source::File(file.clone()),
+        })
+        .collect();
+    if args.follow && sources.len() > 1 {
+        bail!(
+            "--follow takes one file: start one canopy for each (they share the embedded database)"
+        );
+    }
+    let settings = RunSettings {
+        follow: args.follow,
+        strict: args.strict,
+        quarantine: args.quarantine.unwrap_or_else(|| project.quarantine()),
+        format: args.format.map_or(project.settings.logs.format, Into::into),
+        ..run_settings(&project, &sources, args.follow)?
+    };
+    let report = ingest(&project, sources, &settings).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", super::summary::run(&report));
+    }
+    Ok(exit_status(&report))
+}
+
+/// Returns the settings of a run of this project.
+pub(crate) fn run_settings(project: &Project, sources: &[Source], follow: bool) -> Result<RunSettings> {
+    let layout: Layout = project
+        .settings
+        .layout()
+        .map_err(|message| anyhow::anyhow!(message))?;
+    let live = follow || sources.contains(&Source::Stdin);
+    Ok(RunSettings {
+        format: project.settings.logs.format,
+        layout,
+        sampling_rate: project.settings.logs.sampling_rate,
+        chunks: ChunkSettings {
+            flush_after: live.then_some(FLUSH_AFTER),
+            ..ChunkSettings::default()
+        },
+        follow,
+        strict: false,
+        quarantine: project.quarantine(),
+    })
+}
+
+/// Opens chain and database, brings the schema up to date, and runs.
+pub(crate) async fn ingest(
+    project: &Project,
+    sources: Vec<Source>,
+    settings: &RunSettings,
+) -> Result<Report> {
+    let chain = project.chain()?;
+    let clickhouse = project.connect().await?;
+    super::schema::apply(project, &clickhouse, chain.new_columns()).await?;
+    watched(sources, chain, &clickhouse, settings).await
+}
+
+/// Runs with a progress display and Ctrl-C ending it in good order.
+async fn watched(
+    sources: Vec<Source>,
+    chain: Chain,
+    clickhouse: &ClickHouse,
+    settings: &RunSettings,
+) -> Result<Report> {
+    let progress = Arc::new(Progress::default());
+    let total = total_bytes(&sources).filter(|_| !settings.follow);
+    let bar = bar(total);
+    let watcher = tokio::spawn({
+        let (progress, bar) = (Arc::clone(&progress), bar.clone());
+        async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(100)) => show(&bar, &progress),
+                    _ = tokio::signal::ctrl_c() => {
+                        if progress.stop.swap(true, Ordering::Relaxed) {
+                            // Asked twice: leave at once. Nothing is harmed by it.
+                            std::process::exit(130);
+                        }
+                        bar.suspend(|| eprintln!("stopping: storing what was read (Ctrl-C again to leave at once)"));
+                    }
+                }
+            }
+        }
+    });
+    let result =
+        canopy_pipeline::run(sources, chain, clickhouse, settings, &progress).await;
+    watcher.abort();
+    bar.finish_and_clear();
+    let report = result?;
+    for source in &report.sources {
+        if let Some(warning) = &source.warning {
+            eprintln!("warning: {}", crate::text::printable(warning));
+        }
+    }
+    Ok(report)
+}
+
+/// The size of all sources, where every one is a file that is not compressed.
+fn total_bytes(sources: &[Source]) -> Option<u64> {
+    sources
+        .iter()
+        .map(|source| match source {
+            Source::File(path) if path.extension().is_none_or(|e| e != "gz") => {
+                std::fs::metadata(path).ok().map(|metadata| metadata.len())
+            }
+            _ => None,
+        })
+        .sum()
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match total {
+        Some(total) => (
+            ProgressBar::new(total),
+            "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left  {msg}",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {bytes} {bytes_per_sec}  {msg}",
+        ),
+    };
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is well formed"))
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    bar.set_position(progress.bytes.load(Ordering::Relaxed));
+    let inserted = progress.inserted.load(Ordering::Relaxed);
+    let quarantined = progress.quarantined.load(Ordering::Relaxed);
+    let mut message = format!("{} stored", crate::text::count(inserted));
+    if quarantined > 0 {
+        message.push_str(&format!(", {} set aside", crate::text::count(quarantined)));
+    }
+    bar.set_message(message);
+}
+
+/// The exit status that says how a run went.
+pub(crate) fn exit_status(report: &Report) -> u8 {
+    let broken = report.sources.iter().any(|source| source.broken);
+    if broken {
+        exit::FAILED
+    } else if report.books.quarantined > 0 {
+        exit::DONE_WITH_QUARANTINE
+    } else {
+        exit::DONE
+    }
+}

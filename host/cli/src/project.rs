@@ -1,0 +1,207 @@
+//! What most commands begin with: the settings, the plugins, the connection.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use canopy_clickhouse::engine::{EngineCommand, Store, find_library};
+use canopy_clickhouse::{ClickHouse, DEFAULT_DATABASE, Target};
+use canopy_pipeline::{Chain, Lock, Settings, settings};
+use canopy_runtime::Host;
+
+/// Which project and which database.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Project")]
+pub(crate) struct ProjectArgs {
+    /// The configuration; by default ./canopy.toml, where there is one
+    #[arg(long, value_name = "FILE", env = "CANOPY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// The folder of the embedded database
+    #[arg(long, value_name = "DIR", env = "CANOPY_STORE", conflicts_with = "clickhouse")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// A ClickHouse server's HTTP address, in place of the embedded engine
+    #[arg(long, value_name = "URL")]
+    pub(crate) clickhouse: Option<String>,
+
+    /// The server's user
+    #[arg(long, value_name = "NAME", env = "CANOPY_CLICKHOUSE_USER")]
+    pub(crate) user: Option<String>,
+
+    /// The server's password; better given in the environment
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "CANOPY_CLICKHOUSE_PASSWORD",
+        hide_env_values = true
+    )]
+    pub(crate) password: Option<String>,
+
+    /// The database
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+
+    /// The embedded engine's library, libchdb.so; by default beside canopy or
+    /// where `canopy engine fetch` put it
+    #[arg(long, value_name = "FILE", env = "CANOPY_ENGINE_LIBRARY")]
+    pub(crate) library: Option<PathBuf>,
+}
+
+/// A project: its settings with what the command line changed.
+#[derive(Debug)]
+pub(crate) struct Project {
+    /// The settings.
+    pub(crate) settings: Settings,
+    /// The settings' file, where there is one.
+    pub(crate) file: Option<PathBuf>,
+    store: PathBuf,
+    library: Option<PathBuf>,
+}
+
+/// The embedded database's folder where none is named.
+pub(crate) const DEFAULT_STORE: &str = "canopy-data";
+
+impl Project {
+    /// Reads the settings and takes the command line's word over theirs.
+    pub(crate) fn open(args: &ProjectArgs) -> Result<Project> {
+        let file = match &args.config {
+            Some(file) => Some(file.clone()),
+            None => Some(PathBuf::from(settings::FILE_NAME)).filter(|file| file.exists()),
+        };
+        let mut settings = match &file {
+            Some(file) => Settings::read(file)?,
+            None => Settings::defaults(PathBuf::from(".")),
+        };
+        if args.clickhouse.is_some() {
+            settings.clickhouse.url = args.clickhouse.clone();
+        } else if args.store.is_some() {
+            settings.clickhouse.url = None;
+        }
+        let given = [
+            (&args.user, &mut settings.clickhouse.user),
+            (&args.password, &mut settings.clickhouse.password),
+            (&args.database, &mut settings.clickhouse.database),
+        ];
+        for (argument, setting) in given {
+            if argument.is_some() {
+                setting.clone_from(argument);
+            }
+        }
+        let store = match &args.store {
+            Some(store) => store.clone(),
+            None => settings.folder.join(DEFAULT_STORE),
+        };
+        Ok(Project {
+            settings,
+            file,
+            store,
+            library: args.library.clone(),
+        })
+    }
+
+    /// Returns the folder of the embedded database, where it is used.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        self.settings
+            .clickhouse
+            .url
+            .is_none()
+            .then_some(self.store.as_path())
+    }
+
+    /// Returns the folder for records set aside.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        match self.store() {
+            Some(store) => store.join("quarantine"),
+            None => self.settings.folder.join("canopy-quarantine"),
+        }
+    }
+
+    /// Connects to the server, or to the embedded engine, which is started
+    /// where it does not run.
+    pub(crate) async fn connect(&self) -> Result<ClickHouse> {
+        let target = match self.settings.clickhouse.server()? {
+            Some(server) => Target::Server(server),
+            None => Target::Store(self.open_store()?),
+        };
+        Ok(ClickHouse::connect(target).await?)
+    }
+
+    /// Opens the store, whose engine is this program's `engine serve`.
+    fn open_store(&self) -> Result<Store> {
+        if self.database()? != DEFAULT_DATABASE {
+            bail!("an embedded database is always called `{DEFAULT_DATABASE}`: leave `database` out, or name a server");
+        }
+        std::fs::create_dir_all(&self.store)
+            .with_context(|| format!("cannot make {}", self.store.display()))?;
+        let store = self.store.canonicalize()?;
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let library = library_path(self.library.as_deref())?.canonicalize()?;
+        let arguments: Vec<OsString> = vec![
+            "engine".into(),
+            "serve".into(),
+            "--idle".into(),
+            "30s".into(),
+            "--library".into(),
+            library.into(),
+            "--store".into(),
+            store.clone().into(),
+        ];
+        Ok(Store::open(&store, EngineCommand { program, arguments })?)
+    }
+
+    /// Returns the database's name.
+    pub(crate) fn database(&self) -> Result<String> {
+        let clickhouse = &self.settings.clickhouse;
+        Ok(match clickhouse.server()? {
+            Some(server) => server.database,
+            None => clickhouse
+                .database
+                .clone()
+                .unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
+        })
+    }
+
+    /// Opens the chain as `canopy.lock` pins it.
+    pub(crate) fn chain(&self) -> Result<Chain> {
+        if self.settings.plugins.is_empty() {
+            return Ok(Chain::empty());
+        }
+        let mut lock = Lock::read(&self.settings.folder)?;
+        let before = lock.clone();
+        let chain = Chain::open(&self.settings, &mut lock, &Host::new()?)?;
+        if lock != before {
+            lock.write(&self.settings.folder)?;
+        }
+        Ok(chain)
+    }
+}
+
+/// Finds the engine's library.
+pub(crate) fn library_path(explicit: Option<&Path>) -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("cannot find this program's own file")?;
+    let folder = exe.parent().unwrap_or(Path::new("."));
+    Ok(find_library(explicit, folder, engine_cache().as_deref())?)
+}
+
+/// The user's folder for the engine's library: `canopy/engine` in the cache
+/// folder of the XDG specification.
+pub(crate) fn engine_cache() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))?;
+    Some(cache.join("canopy").join("engine"))
+}
+
+/// Finds the component of a first-party plugin: in `plugins/` beside this
+/// program, or one folder up.
+pub(crate) fn first_party(name: &str) -> Option<PathBuf> {
+    let exe = std::env::current_exe().ok()?;
+    let folder = exe.parent()?;
+    [folder.join("plugins"), folder.join("..").join("plugins")]
+        .into_iter()
+        .map(|plugins| plugins.join(format!("{name}.wasm")))
+        .find(|path| path.is_file())
+        .map(|path| path.canonicalize().unwrap_or(path))
+}

@@ -1,0 +1,422 @@
+//! A source cut into chunks, the same way every time.
+//!
+//! A chunk is whole lines and becomes one batch and one insert. Where it ends
+//! depends on the bytes alone (so many lines, or so many bytes), so a second
+//! run cuts the same chunks and gives their inserts the same tokens. A chunk
+//! that ends early, at the end of a growing file or when a pipe falls silent,
+//! is marked [`Chunk::early`]; the ledger remembers where it ended, and the
+//! next run cuts there again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::feed::{Feed, FeedEvent};
+
+/// A line longer than this is not a log line: it is set aside in pieces of
+/// this size, so that memory stays bounded.
+pub const MAX_LINE_BYTES: usize = 32 << 20;
+
+/// How much of a source's first record makes its identity, at most.
+const IDENTITY_BYTES: usize = 64 << 10;
+
+/// A running hash over everything in the source up to a point.
+pub type ChainHash = [u8; 32];
+
+/// How large chunks are.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkSettings {
+    /// A chunk ends after this many lines,
+    pub max_lines: usize,
+    /// or with the line that makes it at least this many bytes.
+    pub max_bytes: usize,
+    /// A source that falls silent for this long has what it gave so far
+    /// handed on. Absent: only at its end.
+    pub flush_after: Option<Duration>,
+}
+
+impl Default for ChunkSettings {
+    /// 32,768 lines or 16 MiB: an insert of about 20,000 full real-time lines.
+    fn default() -> Self {
+        ChunkSettings {
+            max_lines: 32_768,
+            max_bytes: 16 << 20,
+            flush_after: None,
+        }
+    }
+}
+
+/// Whole lines of a source.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The lines with their ends.
+    pub data: Bytes,
+    /// Where it starts in the source, in (uncompressed) bytes.
+    pub start: u64,
+    /// The number of its first line, from 1.
+    pub first_line: u64,
+    /// The hash of all that lies before it.
+    pub chain_before: ChainHash,
+    /// The hash of all up to its end.
+    pub chain_after: ChainHash,
+    /// Whether it ended before it was full.
+    pub early: bool,
+    /// Whether it is a piece of a line longer than [`MAX_LINE_BYTES`].
+    pub oversize: bool,
+}
+
+impl Chunk {
+    /// Where it ends in the source.
+    pub fn end(&self) -> u64 {
+        self.start + self.data.len() as u64
+    }
+
+    /// Returns the insert's deduplication token: it stands for these records
+    /// at this place of this content, under whatever name the source came.
+    pub fn token(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"canopy lines 1");
+        hasher.update(&self.chain_before);
+        hasher.update(&self.start.to_le_bytes());
+        hasher.update(&self.end().to_le_bytes());
+        hasher.update(&self.chain_after);
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// Where earlier runs ended chunks, by start and the hash of what lies before.
+#[derive(Clone, Debug, Default)]
+pub struct KnownEnds {
+    ends: HashMap<(u64, ChainHash), Vec<(u64, ChainHash)>>,
+}
+
+impl KnownEnds {
+    /// Remembers a chunk of an earlier run.
+    pub fn insert(&mut self, start: u64, before: ChainHash, end: u64, after: ChainHash) {
+        let ends = self.ends.entry((start, before)).or_default();
+        if !ends.contains(&(end, after)) {
+            ends.push((end, after));
+            // The longest first: it stores most in one go, and a shorter one
+            // was replaced by it.
+            ends.sort_by_key(|&(end, _)| std::cmp::Reverse(end));
+        }
+    }
+
+    fn at(&self, start: u64, before: ChainHash) -> &[(u64, ChainHash)] {
+        self.ends.get(&(start, before)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What a chunker gives.
+#[derive(Debug)]
+pub enum Cut {
+    /// The next chunk.
+    Chunk(Chunk),
+    /// The followed file was replaced: identity and offsets begin anew.
+    Restarted,
+    /// The end of the source, or a stop.
+    End,
+    /// The source broke off: why. Everything it gave came out before.
+    Broken(String),
+}
+
+/// How a feed stands.
+#[derive(Debug)]
+enum State {
+    Open,
+    Quiet,
+    Restarted,
+    End { stopped: bool },
+    Broken(String),
+}
+
+/// Cuts a feed into chunks.
+#[derive(Debug)]
+pub struct Chunker {
+    feed: Feed,
+    settings: ChunkSettings,
+    buffer: BytesMut,
+    start: u64,
+    line: u64,
+    chain: ChainHash,
+    state: State,
+}
+
+impl Chunker {
+    /// Starts at the beginning of a feed.
+    pub fn new(feed: Feed, settings: ChunkSettings) -> Chunker {
+        Chunker {
+            feed,
+            settings,
+            buffer: BytesMut::new(),
+            start: 0,
+            line: 1,
+            chain: [0; 32],
+            state: State::Open,
+        }
+    }
+
+    /// Returns the first bytes of the source, enough to hold its first record
+    /// line where it has one, for telling its format. Does not consume them.
+    pub fn head(&mut self) -> &[u8] {
+        while first_record(&self.buffer).is_none()
+            && self.buffer.len() < IDENTITY_BYTES
+            && self.fill(None)
+        {}
+        &self.buffer
+    }
+
+    /// Returns the identity of the source's content: the hash of its first
+    /// record line, which stays the same while the source grows.
+    pub fn identity(&mut self) -> String {
+        let head = self.head();
+        let record = first_record(head).unwrap_or(&head[..head.len().min(IDENTITY_BYTES)]);
+        let hash = blake3::hash(&record[..record.len().min(IDENTITY_BYTES)]);
+        hash.to_hex()[..32].to_owned()
+    }
+
+    /// Takes in the next block; false where the feed has no more for now.
+    fn fill(&mut self, patience: Option<Duration>) -> bool {
+        if !matches!(self.state, State::Open | State::Quiet) {
+            return false;
+        }
+        self.state = match self.feed.next(patience) {
+            FeedEvent::Data(data) => {
+                self.buffer.extend_from_slice(&data);
+                State::Open
+            }
+            FeedEvent::Quiet => State::Quiet,
+            FeedEvent::Restarted => State::Restarted,
+            FeedEvent::End { stopped } => State::End { stopped },
+            FeedEvent::Broken(reason) => State::Broken(reason),
+        };
+        matches!(self.state, State::Open)
+    }
+
+    /// Cuts the next chunk, ending it where an earlier run did.
+    pub fn next(&mut self, known: &KnownEnds) -> Cut {
+        if let Some(length) = self.known_end(known) {
+            return Cut::Chunk(self.take(length, false, false));
+        }
+        let mut scan = Scan::default();
+        loop {
+            scan.over(&self.buffer, &self.settings);
+            if scan.full {
+                return Cut::Chunk(self.take(scan.whole_lines, false, false));
+            }
+            // The line after the last whole one is too long to wait for its end.
+            if self.buffer.len() - scan.whole_lines >= MAX_LINE_BYTES {
+                return Cut::Chunk(if scan.whole_lines > 0 {
+                    self.take(scan.whole_lines, false, false)
+                } else {
+                    self.take(MAX_LINE_BYTES, false, true)
+                });
+            }
+            if self.fill(self.settings.flush_after) {
+                continue;
+            }
+            match &self.state {
+                State::Open => {}
+                State::Quiet | State::End { stopped: true } if scan.whole_lines > 0 => {
+                    return Cut::Chunk(self.take(scan.whole_lines, true, false));
+                }
+                State::Quiet => {}
+                State::End { stopped: true } => return Cut::End,
+                // A line without its end is a record too where nothing follows.
+                _ if !self.buffer.is_empty() => {
+                    return Cut::Chunk(self.take(self.buffer.len(), true, false));
+                }
+                State::End { stopped: false } => return Cut::End,
+                State::Broken(reason) => {
+                    let reason = reason.clone();
+                    self.state = State::End { stopped: false };
+                    return Cut::Broken(reason);
+                }
+                State::Restarted => {
+                    (self.start, self.line, self.chain) = (0, 1, [0; 32]);
+                    self.state = State::Open;
+                    return Cut::Restarted;
+                }
+            }
+        }
+    }
+
+    /// Returns the length of the chunk that an earlier run cut here, where the
+    /// source still has the same bytes.
+    fn known_end(&mut self, known: &KnownEnds) -> Option<usize> {
+        for &(end, after) in known.at(self.start, self.chain) {
+            let length = usize::try_from(end.checked_sub(self.start)?).ok()?;
+            while self.buffer.len() < length && self.fill(self.settings.flush_after) {}
+            if self.buffer.len() >= length
+                && chain_hash(&self.chain, &self.buffer[..length]) == after
+            {
+                return Some(length);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, length: usize, early: bool, oversize: bool) -> Chunk {
+        let data = self.buffer.split_to(length).freeze();
+        let chunk = Chunk {
+            start: self.start,
+            first_line: self.line,
+            chain_before: self.chain,
+            chain_after: chain_hash(&self.chain, &data),
+            early,
+            oversize,
+            data,
+        };
+        self.start = chunk.end();
+        self.line += memchr::memchr_iter(b'\n', &chunk.data).count() as u64;
+        self.chain = chunk.chain_after;
+        chunk
+    }
+}
+
+/// Counts whole lines in a growing buffer without looking at a byte twice.
+#[derive(Default)]
+struct Scan {
+    scanned: usize,
+    lines: usize,
+    whole_lines: usize,
+    full: bool,
+}
+
+impl Scan {
+    fn over(&mut self, buffer: &[u8], settings: &ChunkSettings) {
+        for newline in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
+            self.lines += 1;
+            self.whole_lines = self.scanned + newline + 1;
+            if self.lines >= settings.max_lines || self.whole_lines >= settings.max_bytes {
+                self.full = true;
+                return;
+            }
+        }
+        self.scanned = buffer.len();
+    }
+}
+
+/// Returns the hash of `data` after what `before` stands for.
+fn chain_hash(before: &ChainHash, data: &[u8]) -> ChainHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before);
+    hasher.update(data);
+    *hasher.finalize().as_bytes()
+}
+
+/// Returns the first whole line that is neither blank nor a W3C directive.
+fn first_record(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let line = rest[..end].trim_ascii();
+        if !line.is_empty() && !line.starts_with(b"#") {
+            return Some(line);
+        }
+        rest = &rest[end + 1..];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::Arc;
+
+    fn chunker(bytes: &[u8], max_lines: usize) -> (Chunker, tempfile::NamedTempFile) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let settings = ChunkSettings {
+            max_lines,
+            ..ChunkSettings::default()
+        };
+        let feed = Feed::file(file.path(), false, Arc::default()).unwrap();
+        (Chunker::new(feed, settings), file)
+    }
+
+    fn chunks(bytes: &[u8], max_lines: usize, known: &KnownEnds) -> Vec<Chunk> {
+        let (mut chunker, _file) = chunker(bytes, max_lines);
+        let mut chunks = Vec::new();
+        loop {
+            match chunker.next(known) {
+                Cut::Chunk(chunk) => chunks.push(chunk),
+                Cut::End => return chunks,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn tokens(chunks: &[Chunk]) -> Vec<String> {
+        chunks.iter().map(Chunk::token).collect()
+    }
+
+    #[test]
+    fn chunks_are_whole_lines_numbered_from_one() {
+        let cut = chunks(b"a\nb\r\nc\nd", 2, &KnownEnds::default());
+        let seen: Vec<_> = cut
+            .iter()
+            .map(|chunk| (chunk.first_line, chunk.start, &chunk.data[..], chunk.early))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (1, 0, &b"a\nb\r\n"[..], false),
+                (3, 5, &b"c\nd"[..], true)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_bytes_give_the_same_tokens_and_others_do_not() {
+        let known = KnownEnds::default();
+        let first = tokens(&chunks(b"a\nb\nc\nd\n", 2, &known));
+        assert_eq!(first, tokens(&chunks(b"a\nb\nc\nd\n", 2, &known)));
+        // The second chunk has the same lines, but not after the same ones.
+        assert_ne!(first[1], tokens(&chunks(b"x\nb\nc\nd\n", 2, &known))[1]);
+    }
+
+    #[test]
+    fn a_grown_source_is_cut_again_where_it_ended_before() {
+        let before = chunks(b"a\nb\nc\n", 2, &KnownEnds::default());
+        let mut known = KnownEnds::default();
+        for chunk in &before {
+            known.insert(chunk.start, chunk.chain_before, chunk.end(), chunk.chain_after);
+        }
+        let after = chunks(b"a\nb\nc\nd\ne\nf\n", 2, &known);
+        assert_eq!(tokens(&after)[..2], tokens(&before)[..]);
+        assert_eq!(&after[2].data[..], b"d\ne\n");
+    }
+
+    #[test]
+    fn another_source_is_not_cut_where_this_one_ended() {
+        let mut known = KnownEnds::default();
+        for chunk in &chunks(b"a\nb\nc\n", 5, &KnownEnds::default()) {
+            known.insert(chunk.start, chunk.chain_before, chunk.end(), chunk.chain_after);
+        }
+        assert_eq!(chunks(b"a\nX\nc\nd\n", 5, &known).len(), 1);
+    }
+
+    #[test]
+    fn identity_is_the_first_record_and_survives_growth() {
+        let identity = |bytes: &[u8]| chunker(bytes, 10).0.identity();
+        let grown = identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01\n2026-01-02\n");
+        assert_eq!(grown, identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01\n"));
+        assert_ne!(grown, identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-03\n"));
+    }
+
+    #[test]
+    fn a_line_without_end_in_sight_comes_out_in_pieces() {
+        let mut bytes = b"good\n".to_vec();
+        bytes.resize(bytes.len() + MAX_LINE_BYTES + 10, b'x');
+        bytes.extend_from_slice(b"\nlast\n");
+        let cut = chunks(&bytes, 100, &KnownEnds::default());
+        let seen: Vec<_> = cut.iter().map(|c| (c.data.len(), c.oversize)).collect();
+        assert_eq!(
+            seen,
+            [(5, false), (MAX_LINE_BYTES, true), (10 + 1 + 5, false)]
+        );
+        assert_eq!(cut.iter().map(|c| c.data.len()).sum::<usize>(), bytes.len());
+    }
+}

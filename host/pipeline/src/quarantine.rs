@@ -1,0 +1,200 @@
+//! Records set aside: gzipped NDJSON, one file for each chunk that had some.
+//!
+//! Each line holds the source, the record's position in it, the stage that
+//! refused it, the reason, and the record byte for byte: in `raw` where it is
+//! valid UTF-8, else in `raw_base64`. The file is named by the chunk's
+//! deduplication token, so a chunk that is run again replaces its file and no
+//! record is ever there twice.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use canopy_batch::{Records, Rejected};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+
+/// One line of a quarantine file.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    source: &'a str,
+    position: u64,
+    stage: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_base64: Option<String>,
+}
+
+/// Where records set aside go.
+#[derive(Clone, Debug)]
+pub struct Quarantine {
+    folder: PathBuf,
+}
+
+/// A quarantine file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the records set aside to {}", path.display())]
+pub struct QuarantineError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+impl Quarantine {
+    /// Uses a folder, which is made when the first record comes.
+    pub fn new(folder: PathBuf) -> Quarantine {
+        Quarantine { folder }
+    }
+
+    /// Returns the folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the file of the chunk with this token.
+    pub fn file(&self, token: &str) -> PathBuf {
+        let name = token.get(..32).unwrap_or(token);
+        self.folder.join(format!("{name}.ndjson.gz"))
+    }
+
+    /// Puts the rejected records of a chunk into its file, on disk when this
+    /// returns, in place of what an earlier try left there. Without rejected
+    /// records an earlier try's file is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`QuarantineError`]; no half-written file is left under the name.
+    pub fn put(
+        &self,
+        token: &str,
+        source: &str,
+        records: &Records,
+        rejected: &[Rejected],
+    ) -> Result<(), QuarantineError> {
+        let path = self.file(token);
+        let written = if rejected.is_empty() {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        } else {
+            self.write(&path, source, records, rejected)
+        };
+        written.map_err(|source| QuarantineError { path, source })
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        source: &str,
+        records: &Records,
+        rejected: &[Rejected],
+    ) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        // Raw records hold addresses and cookies: the owner's alone.
+        let unfinished = path.with_extension("gz.part");
+        let file = private_file(&unfinished)?;
+        let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
+        for rejection in rejected {
+            let raw = records.raw(rejection.record);
+            let text = std::str::from_utf8(raw).ok();
+            let line = Line {
+                source,
+                position: records.position(rejection.record),
+                stage: &rejection.stage,
+                reason: &rejection.reason,
+                raw: text,
+                raw_base64: match text {
+                    Some(_) => None,
+                    None => Some(data_encoding::BASE64.encode(raw)),
+                },
+            };
+            serde_json::to_writer(&mut out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        let file = out.finish()?.into_inner().map_err(|error| error.into_error())?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+#[cfg(unix)]
+fn private_file(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn private_file(path: &Path) -> std::io::Result<File> {
+    File::create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::io::Read;
+
+    fn read(path: &Path) -> Vec<serde_json::Value> {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(File::open(path).unwrap())
+            .read_to_string(&mut text)
+            .unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn records_are_kept_byte_for_byte_and_replaced_not_doubled() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(folder.path().join("quarantine"));
+        let mut records = Records::new(Bytes::from_static(b"tab\there\n\xff\x00\n"));
+        records.push(0..8, 7);
+        records.push(9..11, 8);
+        let rejected: Vec<Rejected> = (0..2)
+            .map(|record| Rejected {
+                record,
+                stage: "parse".into(),
+                reason: "no".to_owned(),
+            })
+            .collect();
+        for _ in 0..2 {
+            quarantine.put("abc", "a.log", &records, &rejected).unwrap();
+        }
+        let lines = read(&quarantine.file("abc"));
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["raw"], "tab\there");
+        assert_eq!(lines[0]["position"], 7);
+        assert_eq!(lines[1]["raw_base64"], "/wA=");
+        assert_eq!(lines[1]["source"], "a.log");
+    }
+
+    #[test]
+    fn a_chunk_that_is_mended_takes_its_file_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(folder.path().to_owned());
+        let mut records = Records::new(Bytes::from_static(b"x"));
+        records.push(0..1, 1);
+        let rejected = [Rejected {
+            record: 0,
+            stage: "parse".into(),
+            reason: "no".to_owned(),
+        }];
+        quarantine.put("t", "a.log", &records, &rejected).unwrap();
+        quarantine.put("t", "a.log", &records, &[]).unwrap();
+        assert!(!quarantine.file("t").exists());
+        quarantine.put("t", "a.log", &records, &[]).unwrap();
+    }
+}
