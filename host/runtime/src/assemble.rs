@@ -142,12 +142,11 @@ impl Plan {
         }
         if on_error == OnError::Null {
             plan.nulled = plan.failed.len() as u64;
+            let in_order = plan.rows.is_sorted();
             plan.rows.extend(plan.failed.iter().map(|&(row, _)| row));
             plan.places.resize(plan.rows.len(), None);
-            let keeps_rows = passed
-                .iter()
-                .all(|(_, checked)| checked.source_rows.is_none());
-            if keeps_rows {
+            // A plugin that reorders rows gets those it failed at the end.
+            if in_order {
                 plan.sort();
             }
         }

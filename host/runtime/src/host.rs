@@ -382,6 +382,15 @@ impl Loaded {
         self.host.engine()
     }
 
+    /// Returns the version of the contract the component was built for, such
+    /// as `0.1.0`.
+    pub fn contract(&self) -> &str {
+        self.inner
+            .guest_interface
+            .split_once('@')
+            .map_or("", |(_, version)| version)
+    }
+
     pub(crate) fn guest_interface(&self) -> &str {
         &self.inner.guest_interface
     }

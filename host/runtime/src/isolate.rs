@@ -51,7 +51,7 @@ struct Part {
 
 /// Calls `call` with the whole batch, and where it fails with ever smaller
 /// parts, until what fails are single rows or the budget ends. `call` is given
-/// the rows and the time it may take.
+/// the rows and the time it may take; without rows it is not called.
 pub(crate) fn isolate<T>(
     rows: u32,
     deadline: Duration,
@@ -65,7 +65,10 @@ pub(crate) fn isolate<T>(
         passed: Vec::new(),
         failed: Vec::new(),
     };
-    let mut parts = vec![Part::new(0..rows)];
+    let mut parts = Vec::new();
+    if rows > 0 {
+        parts.push(Part::new(0..rows));
+    }
     while let Some(part) = parts.pop() {
         let range = part.range;
         if let Some(reason) = part.condemned {
