@@ -266,7 +266,7 @@ fn what_is_no_json_record_says_why() {
         "no key of the object is a field of CloudFront's standard logs",
         "no time: `timestamp(ms)` is absent, and `date` or `time` too",
         "sc-status: `200.5` is not a whole number from 0 to 999",
-        "lone",
+        "is not a record: unexpected end of hex escape",
     ];
     for (reason, expected) in reasons(&parsed).iter().zip(expected) {
         assert!(
@@ -274,6 +274,19 @@ fn what_is_no_json_record_says_why() {
             "{reason}\ndoes not say\n{expected}"
         );
     }
+}
+
+#[test]
+fn nesting_however_deep_is_no_danger() {
+    let deep = |key: &str, depth| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        parse(
+            Format::Json,
+            format!("{{\"timestamp(ms)\":\"1\",\"{key}\":{open}{close}}}"),
+        )
+    };
+    assert_eq!(deep("unknown", 100_000).batch.records().len(), 1);
+    assert_eq!(deep("asn", 100_000).rejected.len(), 1);
 }
 
 #[test]

@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
-use super::MAX_RECORD_BYTES;
+use super::fault;
+use super::mask::{self, WIDTH};
 use super::plan::Plan;
-use super::value::shown;
 
 /// How many records a block has. 64 records of 1 KB are 64 KB of text and at
 /// most 37 KB of cells; 32 and 128 measured no faster.
@@ -17,6 +17,57 @@ pub(super) const BLOCK_ROWS: usize = 64;
 
 /// One field of one record: a range of the block's text. Empty where absent.
 pub(super) type Cell = Range<u32>;
+
+/// The cells of one slot: what a column is filled from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cells<'a> {
+    /// What the cells are ranges of.
+    pub(super) text: &'a [u8],
+    /// The records.
+    pub(super) block: &'a Block,
+    /// Which of their cells.
+    pub(super) slot: usize,
+    /// What the source calls the slot, for messages.
+    pub(super) name: &'a str,
+}
+
+impl<'a> Cells<'a> {
+    /// Returns where the values are, row after row.
+    #[inline]
+    pub(super) fn ranges(self) -> impl Iterator<Item = Range<usize>> + use<'a> {
+        let Block { width, cells, .. } = self.block;
+        // A block without cells has no rows, so any width will do.
+        cells
+            .chunks_exact((*width).max(1))
+            .map(move |row| row[self.slot].start as usize..row[self.slot].end as usize)
+    }
+
+    /// Returns the values, row after row.
+    #[inline]
+    pub(super) fn values(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.ranges().map(move |range| &self.text[range])
+    }
+}
+
+/// How much of the input is done, to tell how much is to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// How many bytes are done with this block.
+    pub(super) done: usize,
+    /// How many there are.
+    pub(super) total: usize,
+}
+
+impl Progress {
+    /// Returns how much there will be at the end of what there is `count` of
+    /// now, and a little more. Where the input is uneven the answer is wrong,
+    /// which costs a reallocation; it is never more than 16 times `count`, so
+    /// that an odd start cannot ask for all memory.
+    pub(super) fn expect(self, count: usize) -> usize {
+        let scale = self.total as f64 / self.done.max(1) as f64;
+        (count as f64 * (scale * 1.05).clamp(1.0, 16.0)) as usize
+    }
+}
 
 /// Records split into cells, one row of cells for each record.
 #[derive(Debug, Default)]
@@ -69,25 +120,6 @@ impl Block {
         &text[cell.start as usize..cell.end as usize]
     }
 
-    /// Returns the values of one slot, row after row.
-    #[inline]
-    pub(super) fn values<'a>(
-        &'a self,
-        text: &'a [u8],
-        slot: usize,
-    ) -> impl Iterator<Item = &'a [u8]> {
-        self.ranges(slot).map(|range| &text[range])
-    }
-
-    /// Returns where the values of one slot are, row after row.
-    #[inline]
-    pub(super) fn ranges(&self, slot: usize) -> impl Iterator<Item = Range<usize>> {
-        // A block without cells has no rows, so any width will do.
-        self.cells
-            .chunks_exact(self.width.max(1))
-            .map(move |row| row[slot].start as usize..row[slot].end as usize)
-    }
-
     /// Keeps the rows for which `keep` holds.
     pub(super) fn retain(&mut self, keep: impl Fn(usize) -> bool) {
         let kept: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
@@ -112,28 +144,42 @@ impl Block {
         line: Range<usize>,
         record: u32,
     ) -> Result<(), String> {
-        let bytes = &text[line.clone()];
-        if is_unsound(bytes) {
-            return Err(soundness(bytes, plan).unwrap_or_default());
+        if let Some(problem) = fault::of_length(line.len()) {
+            return Err(problem);
         }
         let cells = self.push(record);
-        let mut start = line.start as u32;
         let mut found = 0;
-        for tab in memchr::memchr_iter(b'\t', bytes) {
-            let tab = (line.start + tab) as u32;
-            if found + 1 >= plan.field_count {
-                found = plan.field_count;
-                break;
+        let mut value_start = line.start;
+        let mut odd = 0;
+        for block_start in line.clone().step_by(WIDTH) {
+            let masks = mask::line_masks(&mask::block(text, block_start));
+            let within = mask::first(line.end - block_start);
+            odd |= masks.odd & within;
+            let mut tabs = masks.tabs & within;
+            while tabs != 0 {
+                let tab = block_start + tabs.trailing_zeros() as usize;
+                tabs &= tabs - 1;
+                if let Some(cell) = cells.get_mut(found) {
+                    *cell = value_start as u32..tab as u32;
+                }
+                found += 1;
+                value_start = tab + 1;
             }
-            cells[found] = start..tab;
-            start = tab + 1;
-            found += 1;
         }
-        if found + 1 != plan.field_count {
+        let problem = if odd != 0
+            && let Some(problem) = fault::of_line(&text[line.clone()], plan)
+        {
+            Some(problem)
+        } else if found + 1 != plan.field_count {
+            Some(fault::of_count(found + 1, plan))
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
             self.pop();
-            return Err(wrong_count(bytes, plan));
+            return Err(problem);
         }
-        cells[found] = start..line.end as u32;
+        cells[found] = value_start as u32..line.end as u32;
         if let Some(url) = plan.url {
             let stem = cells[url.stem].clone();
             let value = &text[stem.start as usize..stem.end as usize];
@@ -147,65 +193,4 @@ impl Block {
         }
         Ok(())
     }
-}
-
-/// Whether no record can look like this, whatever its format.
-#[inline]
-pub(super) fn is_unsound(bytes: &[u8]) -> bool {
-    bytes.len() > MAX_RECORD_BYTES
-        || memchr::memchr(0, bytes).is_some()
-        || (!bytes.is_ascii() && std::str::from_utf8(bytes).is_err())
-}
-
-/// Says what [`is_unsound`] found in a line of fields.
-fn soundness(bytes: &[u8], plan: &Plan) -> Option<String> {
-    let (problem, place) = unsoundness(bytes)?;
-    let Some(place) = place else {
-        return Some(problem);
-    };
-    let slot = memchr::memchr_iter(b'\t', &bytes[..place]).count();
-    let start = memchr::memrchr(b'\t', &bytes[..place]).map_or(0, |tab| tab + 1);
-    let end = memchr::memchr(b'\t', &bytes[place..]).map_or(bytes.len(), |tab| place + tab);
-    // The value is shown from a little before the byte in question.
-    let value = shown(&bytes[start.max(place.saturating_sub(16))..end]);
-    Some(
-        match plan.names.get(slot).filter(|_| slot < plan.field_count) {
-            Some(name) => format!("{name}: {value} has {problem}"),
-            None => format!("field {}: {value} has {problem}", slot + 1),
-        },
-    )
-}
-
-/// Says what [`is_unsound`] found, and at which byte if it is one.
-pub(super) fn unsoundness(bytes: &[u8]) -> Option<(String, Option<usize>)> {
-    if bytes.len() > MAX_RECORD_BYTES {
-        let problem = format!(
-            "the record has {} bytes, more than the {MAX_RECORD_BYTES} a record may have",
-            bytes.len()
-        );
-        return Some((problem, None));
-    }
-    if let Some(place) = memchr::memchr(0, bytes) {
-        return Some(("a NUL byte".into(), Some(place)));
-    }
-    let place = std::str::from_utf8(bytes).err()?.valid_up_to();
-    let problem = format!("the byte 0x{:02x}, which is not UTF-8", bytes[place]);
-    Some((problem, Some(place)))
-}
-
-/// Says that a line has another number of fields than its plan.
-fn wrong_count(bytes: &[u8], plan: &Plan) -> String {
-    let found = memchr::memchr_iter(b'\t', bytes).count() + 1;
-    let expected = plan.field_count;
-    let fields = if found == 1 { "field" } else { "fields" };
-    let hint = if found == 1 && expected > 1 {
-        "; fields are separated by tabs"
-    } else {
-        ""
-    };
-    let source = match plan.clock {
-        Some(super::plan::Clock::Standard { .. }) => "the `#Fields:` line names",
-        _ => "the layout of the real-time log configuration has",
-    };
-    format!("{found} {fields} found, {expected} expected: {source} {expected}{hint}")
 }

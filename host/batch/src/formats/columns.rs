@@ -10,7 +10,7 @@ use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 
 use crate::schema::{ColumnType, Field};
 
-use super::block::{BLOCK_ROWS, Block};
+use super::block::{BLOCK_ROWS, Block, Cells, Progress};
 use super::percent;
 use super::value::{decimal, is_address, shown, whole};
 
@@ -106,24 +106,25 @@ impl ColumnBuilder {
 
     /// Appends one value for each row of the block. A row whose value is bad is
     /// added to `failures`; the column is then short of it and must be
-    /// truncated. `name` is what the source calls the field.
+    /// truncated.
     pub(super) fn append(
         &mut self,
         field: &Field,
-        name: &str,
-        (text, block, slot): (&[u8], &Block, usize),
+        cells: Cells<'_>,
+        progress: Progress,
         failures: &mut Failures,
     ) {
         match self {
             ColumnBuilder::Text(builder) => {
-                if field.column.column_type == ColumnType::Ip {
-                    builder.append_addresses(name, (text, block, slot), failures);
-                } else {
-                    builder.append(name, field.encoded, (text, block, slot), failures);
-                }
+                let content = match (field.column.column_type, field.encoded) {
+                    (ColumnType::Ip, _) => Content::Address,
+                    (_, true) => Content::Encoded,
+                    (_, false) => Content::Plain,
+                };
+                builder.append(content, cells, progress, failures);
             }
             ColumnBuilder::UInt8(builder) => {
-                builder.append_whole(name, u8::MAX.into(), block.values(text, slot), failures);
+                builder.append_whole(cells, u8::MAX.into(), progress, failures);
             }
             ColumnBuilder::UInt16(builder) => {
                 // A status has three digits, in standard logs also `000`; a
@@ -132,18 +133,17 @@ impl ColumnBuilder {
                     "sc-status" => 999,
                     _ => u16::MAX.into(),
                 };
-                builder.append_whole(name, max, block.values(text, slot), failures);
+                builder.append_whole(cells, max, progress, failures);
             }
             ColumnBuilder::UInt32(builder) => {
-                builder.append_whole(name, u32::MAX.into(), block.values(text, slot), failures);
+                builder.append_whole(cells, u32::MAX.into(), progress, failures);
             }
             ColumnBuilder::UInt64(builder) => {
-                let max = i64::MAX as u64;
-                builder.append_whole(name, max, block.values(text, slot), failures);
+                builder.append_whole(cells, i64::MAX as u64, progress, failures);
             }
             ColumnBuilder::Float32(builder) => {
-                builder.append_with(block.values(text, slot), decimal, |row, token| {
-                    let value = shown(token);
+                builder.append(cells, decimal, progress, |row, token| {
+                    let (name, value) = (cells.name, shown(token));
                     failures.add(row, format!("{name}: {value} is not a decimal number"));
                 });
             }
@@ -197,23 +197,30 @@ impl<T: ArrowPrimitiveType> NumberBuilder<T> {
         }
     }
 
-    /// Appends what `parse` makes of each token; `bad` is told of those it
+    /// Makes room for the rows of a block and, the first time, for those that
+    /// are to be expected.
+    pub(super) fn reserve(&mut self, progress: Progress) {
+        reserve(&mut self.values, progress);
+    }
+
+    /// Appends what `parse` makes of each value; `bad` is told of those it
     /// makes nothing of.
     #[inline]
-    fn append_with<'a>(
+    fn append(
         &mut self,
-        tokens: impl Iterator<Item = &'a [u8]>,
+        cells: Cells<'_>,
         parse: impl Fn(&[u8]) -> Option<T::Native>,
+        progress: Progress,
         mut bad: impl FnMut(usize, &[u8]),
     ) {
-        self.values.reserve(BLOCK_ROWS);
-        for (row, token) in tokens.enumerate() {
+        self.reserve(progress);
+        for (row, token) in cells.values().enumerate() {
             let absent = is_absent(token);
-            match if absent {
-                Some(T::Native::default())
-            } else {
-                parse(token)
-            } {
+            let value = match absent {
+                true => Some(T::Native::default()),
+                false => parse(token),
+            };
+            match value {
                 Some(value) => {
                     self.values.push(value);
                     if let Some(nulls) = &mut self.nulls {
@@ -227,18 +234,18 @@ impl<T: ArrowPrimitiveType> NumberBuilder<T> {
 
     /// Appends whole numbers up to `max`, which must fit the type.
     #[inline]
-    fn append_whole<'a>(
+    fn append_whole(
         &mut self,
-        name: &str,
+        cells: Cells<'_>,
         max: u64,
-        tokens: impl Iterator<Item = &'a [u8]>,
+        progress: Progress,
         failures: &mut Failures,
     ) where
         T::Native: TryFrom<u64>,
     {
         let parse = |token: &[u8]| whole(token, max).and_then(|value| value.try_into().ok());
-        self.append_with(tokens, parse, |row, token| {
-            let value = shown(token);
+        self.append(cells, parse, progress, |row, token| {
+            let (name, value) = (cells.name, shown(token));
             let reason = format!("{name}: {value} is not a whole number from 0 to {max}");
             failures.add(row, reason);
         });
@@ -274,21 +281,10 @@ pub(super) struct TextBuilder {
     /// Where each row starts, and where the last ends.
     offsets: Vec<i32>,
     /// The rows' text up to `len`, then bytes that are ready to be written.
-    /// Having them initialised lets short values be copied at a fixed length.
+    /// Having them initialised lets values be copied in steps of fixed length.
     bytes: Vec<u8>,
     len: usize,
 }
-
-/// Up to this length a value is copied as that many bytes, which is one move of
-/// a register instead of a call.
-const SHORT: usize = 16;
-
-/// How many bytes a copy may touch behind the value.
-const SLACK: usize = if SHORT > percent::SLACK {
-    SHORT
-} else {
-    percent::SLACK
-};
 
 impl Default for TextBuilder {
     fn default() -> Self {
@@ -300,64 +296,61 @@ impl Default for TextBuilder {
     }
 }
 
+/// What the text of a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Text as it is.
+    Plain,
+    /// Percent-encoded text.
+    Encoded,
+    /// IP addresses.
+    Address,
+}
+
 impl TextBuilder {
     fn append(
         &mut self,
-        name: &str,
-        encoded: bool,
-        (text, block, slot): (&[u8], &Block, usize),
+        content: Content,
+        cells: Cells<'_>,
+        progress: Progress,
         failures: &mut Failures,
     ) {
-        self.offsets.reserve(BLOCK_ROWS);
-        for (row, range) in block.ranges(slot).enumerate() {
-            let token = &text[range.clone()];
+        reserve(&mut self.offsets, progress);
+        for (row, range) in cells.ranges().enumerate() {
+            let token = &cells.text[range.clone()];
             if !is_absent(token) {
-                let out = self.spare(token.len());
-                self.len += if encoded {
-                    percent::decode(token, out)
-                } else {
-                    copy(text, range, out)
+                if content == Content::Address && !is_address(token) {
+                    let (name, value) = (cells.name, shown(token));
+                    failures.add(row, format!("{name}: {value} is not an IP address"));
+                }
+                let out = self.spare(token.len(), progress);
+                self.len += match content {
+                    Content::Encoded => percent::decode(cells.text, range, out),
+                    Content::Plain | Content::Address => percent::copy(cells.text, range, out),
                 };
             }
-            self.end_row(name, row, failures);
-        }
-    }
-
-    fn append_addresses(
-        &mut self,
-        name: &str,
-        (text, block, slot): (&[u8], &Block, usize),
-        failures: &mut Failures,
-    ) {
-        self.offsets.reserve(BLOCK_ROWS);
-        for (row, range) in block.ranges(slot).enumerate() {
-            let token = &text[range.clone()];
-            if !is_absent(token) {
-                if !is_address(token) {
-                    let value = shown(token);
-                    failures.add(row, format!("{name}: {value} is not an IP address"));
-                    continue;
-                }
-                let out = self.spare(token.len());
-                self.len += copy(text, range, out);
-            }
-            self.end_row(name, row, failures);
+            self.end_row(cells.name, row, failures);
         }
     }
 
     /// Returns the bytes behind the text, at least `length` and some slack.
     #[inline]
-    fn spare(&mut self, length: usize) -> &mut [u8] {
-        let needed = self.len + length + SLACK;
+    fn spare(&mut self, length: usize, progress: Progress) -> &mut [u8] {
+        let needed = self.len + length + percent::SLACK;
         if needed > self.bytes.len() {
-            self.grow(needed);
+            self.grow(needed, progress);
         }
         &mut self.bytes[self.len..]
     }
 
+    /// Makes room for at least `needed` bytes and as many as are to be expected.
     #[cold]
-    fn grow(&mut self, needed: usize) {
-        self.bytes.resize(needed.max(self.bytes.len() * 2), 0);
+    fn grow(&mut self, needed: usize, progress: Progress) {
+        // Memory that is zero from the start comes untouched from the system;
+        // zeroing it here would touch what may never be used.
+        let mut bytes = vec![0; progress.expect(needed).max(needed)];
+        bytes[..self.len].copy_from_slice(&self.bytes[..self.len]);
+        self.bytes = bytes;
     }
 
     #[inline]
@@ -387,13 +380,11 @@ impl TextBuilder {
     }
 }
 
-/// Copies a range of `text` to the start of `out` and returns its length.
-#[inline]
-fn copy(text: &[u8], range: std::ops::Range<usize>, out: &mut [u8]) -> usize {
-    let length = range.len();
-    match text[range.start..].first_chunk::<SHORT>() {
-        Some(chunk) if length <= SHORT => out[..SHORT].copy_from_slice(chunk),
-        _ => out[..length].copy_from_slice(&text[range]),
+/// Makes room for the rows of a block and, the first time, for those that are
+/// to be expected.
+fn reserve<T>(values: &mut Vec<T>, progress: Progress) {
+    if values.capacity() - values.len() < BLOCK_ROWS {
+        let rows = progress.expect(values.len() + BLOCK_ROWS);
+        values.reserve(rows - values.len());
     }
-    length
 }

@@ -73,18 +73,25 @@ pub fn detect(head: &[u8], layout: &Layout) -> Result<Format, DetectError> {
         Some(end) => &head[..end],
         None => head,
     };
-    let mut candidates = lines(complete)
-        .map(|line| &complete[line])
-        .filter(|line| !line.is_empty())
-        .take(MAX_LINES)
-        .peekable();
-    let Some(&first) = candidates.peek() else {
+    let candidates = || {
+        lines(complete)
+            .map(|line| &complete[line])
+            .filter(|line| !line.is_empty())
+            .take(MAX_LINES)
+    };
+    let Some(first) = candidates().next() else {
         return Err(DetectError::Empty);
     };
-    if let Some(format) = candidates.find_map(|line| format_of(line, layout)) {
+    if let Some(format) = candidates().find_map(|line| format_of(line, layout)) {
         return Ok(format);
     }
-    if memchr::memchr(0, first).is_some() || std::str::from_utf8(first).is_err() {
+    // Real-time lines every one of which has a damaged time.
+    if layout.len() > 1
+        && candidates().any(|line| is_text(line) && field_count(line) == layout.len())
+    {
+        return Ok(Format::RealTime(layout.clone()));
+    }
+    if !is_text(first) {
         return binary(shown(first));
     }
     match field_count(first) {
@@ -98,7 +105,7 @@ pub fn detect(head: &[u8], layout: &Layout) -> Result<Format, DetectError> {
 
 /// Returns the format that the line is plainly of.
 fn format_of(line: &[u8], layout: &Layout) -> Option<Format> {
-    if memchr::memchr(0, line).is_some() || std::str::from_utf8(line).is_err() {
+    if !is_text(line) {
         return None;
     }
     if is_directive(line) {
@@ -121,6 +128,10 @@ fn format_of(line: &[u8], layout: &Layout) -> Option<Format> {
         found == layout.len()
     };
     plain.then(|| Format::RealTime(layout.clone()))
+}
+
+fn is_text(line: &[u8]) -> bool {
+    memchr::memchr(0, line).is_none() && std::str::from_utf8(line).is_ok()
 }
 
 fn field_count(line: &[u8]) -> usize {
@@ -158,6 +169,15 @@ mod tests {
     fn a_damaged_first_line_does_no_harm() {
         let head = "\0\u{1}junk\n\n???\n1759687234.191\t192.0.2.1\t200\n";
         assert_eq!(detected(head), Ok(Format::RealTime(layout())));
+    }
+
+    #[test]
+    fn lines_of_the_layouts_length_are_real_time_lines_without_a_time_too() {
+        let real_time = Ok(Format::RealTime(layout()));
+        assert_eq!(
+            detected("-\t192.0.2.1\t200\n-\t192.0.2.1\t200\n"),
+            real_time
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 
 use crate::schema::FIELDS;
 
-use super::block::{Block, Cell, is_unsound, unsoundness};
+use super::block::{Block, Cell};
+use super::fault;
 use super::plan::{Clock, Plan, StandardField, Step, standard_field};
 use super::table::Slots;
 use super::value::shown;
@@ -81,12 +82,8 @@ impl JsonLines {
         line: &[u8],
         record: u32,
     ) -> Result<(), String> {
-        if is_unsound(line) {
-            return Err(match unsoundness(line) {
-                Some((problem, Some(place))) => format!("{problem}, at byte {}", place + 1),
-                Some((problem, None)) => problem,
-                None => String::new(),
-            });
+        if let Some(problem) = fault::of_bytes(line) {
+            return Err(problem);
         }
         let start = self.text.len();
         let mut seen = Slots::default();

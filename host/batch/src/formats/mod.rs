@@ -76,8 +76,10 @@
 mod block;
 mod columns;
 mod detect;
+mod fault;
 mod json;
 mod layout;
+mod mask;
 mod parser;
 mod percent;
 mod plan;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::batch::{Batch, Records, Rejected};
 
-use super::block::Block;
+use super::block::{Block, Progress};
 use super::json::JsonLines;
 use super::plan::Plan;
 use super::table::{Finished, Slots, Table};
@@ -155,19 +155,20 @@ impl Parser {
 
     /// Adds the block to the table.
     fn flush(&mut self, run: &mut Run) {
+        let progress = run.progress();
         let Run {
             data, block, table, ..
         } = run;
         match &mut self.source {
             Source::RealTime(plan) | Source::Standard(Header::Fields(plan)) => {
-                table.append(plan, data, block, Slots::ALL);
+                table.append(plan, (data, block), Slots::ALL, progress);
                 block.reset(plan.width);
             }
             // No record got as far as the block.
             Source::Standard(Header::Unusable(_)) => {}
             Source::Json(json) => {
                 let (plan, text, seen) = json.parts();
-                table.append(plan, text, block, seen);
+                table.append(plan, (text, block), seen, progress);
                 json.reset(block);
             }
         }
@@ -209,6 +210,14 @@ impl Run {
             records,
             block: Block::default(),
             table: Table::new(),
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        let last = self.block.records().last();
+        Progress {
+            done: last.map_or(0, |&record| self.records.range(record).end),
+            total: self.data.len(),
         }
     }
 }

@@ -9,7 +9,7 @@ use arrow_schema::Schema;
 use crate::batch::record_batch;
 use crate::schema::{FIELD_COUNT, FIELDS, SAMPLE_WEIGHT};
 
-use super::block::Block;
+use super::block::{Block, Cells, Progress};
 use super::columns::{ColumnBuilder, Failures, NumberBuilder, is_absent};
 use super::plan::{Clock, Plan};
 use super::value::{date, epoch_millis, epoch_seconds, shown, time_of_day};
@@ -57,10 +57,16 @@ impl Table {
     /// Turns the rows of a block into rows of the columns, or rejects them.
     /// Bit `n` of `provided` says whether the source has slot `n`; a column
     /// whose slot it lacks is left alone.
-    pub(super) fn append(&mut self, plan: &Plan, text: &[u8], block: &mut Block, provided: Slots) {
+    pub(super) fn append(
+        &mut self,
+        plan: &Plan,
+        (text, block): (&[u8], &mut Block),
+        provided: Slots,
+        progress: Progress,
+    ) {
         while block.len() > 0 {
             let mut failures = Failures::default();
-            self.fill(plan, text, block, provided, &mut failures);
+            self.fill(plan, (text, block), provided, progress, &mut failures);
             if failures.is_empty() {
                 self.row_count += block.len();
                 self.origins.extend_from_slice(block.records());
@@ -79,22 +85,28 @@ impl Table {
     fn fill(
         &mut self,
         plan: &Plan,
-        text: &[u8],
-        block: &Block,
+        (text, block): (&[u8], &Block),
         provided: Slots,
+        progress: Progress,
         failures: &mut Failures,
     ) {
         if let Some(clock) = plan.clock {
             let builder = self.timestamps.get_or_insert_default();
             builder.pad(self.row_count);
+            builder.reserve(progress);
             append_times(builder, plan, clock, (text, block), failures);
         }
         for step in plan.steps.iter().filter(|step| provided.has(step.slot)) {
             let field = &FIELDS[step.column];
             let column = self.columns[step.column].get_or_insert_with(|| ColumnBuilder::new(field));
             column.pad(self.row_count);
-            let name = &plan.names[step.slot];
-            column.append(field, name, (text, block, step.slot), failures);
+            let cells = Cells {
+                text,
+                block,
+                slot: step.slot,
+                name: &plan.names[step.slot],
+            };
+            column.append(field, cells, progress, failures);
         }
     }
 
@@ -178,7 +190,8 @@ fn append_times(
 ) {
     match clock {
         Clock::Seconds(slot) => {
-            for (row, token) in block.values(text, slot).enumerate() {
+            for row in 0..block.len() {
+                let token = block.value(text, row, slot);
                 match epoch_seconds(token) {
                     Some(millis) => builder.push(millis),
                     None => {

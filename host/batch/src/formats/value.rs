@@ -42,25 +42,22 @@ const POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e1
 #[inline]
 pub(super) fn decimal(token: &[u8]) -> Option<f32> {
     let mut mantissa = 0u64;
-    let mut point = None;
+    let mut point = token.len();
     for (index, &byte) in token.iter().enumerate() {
         match digit(byte) {
-            // May saturate past nineteen digits; those take the slow path.
+            // Saturates past nineteen digits; those take the slow path.
             Some(digit) => {
                 mantissa = mantissa.saturating_mul(10).saturating_add(u64::from(digit));
             }
-            None if byte == b'.' && point.is_none() => point = Some(index),
+            None if byte == b'.' && point == token.len() => point = index,
             None => return None,
         }
     }
-    let decimals = match point {
-        Some(point) => token.len() - point - 1,
-        None => token.len(),
-    };
-    if decimals == 0 || point == Some(0) {
+    // Digits are wanted in front of the point, and behind it if there is one.
+    if point == 0 || point + 1 == token.len() && token[point] == b'.' {
         return None;
     }
-    let decimals = if point.is_some() { decimals } else { 0 };
+    let decimals = token.len().saturating_sub(point + 1);
     // Both operands are exact, so the division rounds once, which is what
     // makes the result the nearest (Clinger's fast path).
     if mantissa <= 1 << f32::MANTISSA_DIGITS && decimals < POWERS.len() {
@@ -230,6 +227,7 @@ mod tests {
     fn decimals_take_digits_and_one_point() {
         assert_eq!(decimal(b"0.253"), Some(0.253));
         assert_eq!(decimal(b"2"), Some(2.0));
+        assert_eq!(decimal(b"007.50"), Some(7.5));
         assert_eq!(decimal(b"16777217.000000000000001"), Some(16_777_218.0));
         for token in ["", ".", "1.", ".5", "-0.1", "1.2.3", "1e3", "inf", "NaN"] {
             assert_eq!(decimal(token.as_bytes()), None, "{token}");
