@@ -38,7 +38,7 @@ pub(super) enum Decoder {
     Frames(BytesMut),
     /// `Content-Encoding: gzip`.
     Gzip {
-        decoder: flate2::write::MultiGzDecoder<Vec<u8>>,
+        decoder: Box<flate2::write::MultiGzDecoder<Vec<u8>>>,
         any: bool,
     },
 }
@@ -46,14 +46,16 @@ pub(super) enum Decoder {
 impl Decoder {
     /// Chooses by `decompress=1` and the `Content-Encoding` header.
     pub(super) fn new(frames: bool, headers: &HeaderMap) -> Result<Self, Exception> {
-        let encoding = headers
-            .get(CONTENT_ENCODING)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase());
+        let encoding = headers.get(CONTENT_ENCODING).map(|value| {
+            String::from_utf8_lossy(value.as_bytes())
+                .trim()
+                .to_lowercase()
+        });
         match (frames, encoding.as_deref()) {
             (true, None | Some("identity" | "")) => Ok(Self::Frames(BytesMut::new())),
             (false, None | Some("identity" | "")) => Ok(Self::Plain),
             (false, Some("gzip")) => Ok(Self::Gzip {
-                decoder: flate2::write::MultiGzDecoder::new(Vec::new()),
+                decoder: Box::new(flate2::write::MultiGzDecoder::new(Vec::new())),
                 any: false,
             }),
             (true, Some(_)) => Err(Exception::new(
@@ -183,7 +185,7 @@ pub(super) enum Encoder {
     /// `Accept-Encoding: lz4`: the LZ4 frame format.
     Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
     /// `Accept-Encoding: gzip`.
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Gzip(Box<flate2::write::GzEncoder<Vec<u8>>>),
 }
 
 impl Encoder {
@@ -204,15 +206,13 @@ impl Encoder {
             })
         };
         if accepts("lz4") {
-            let settings = lz4_flex::frame::FrameInfo::new()
-                .block_size(lz4_flex::frame::BlockSize::Max256KB);
+            let settings =
+                lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max256KB);
             let encoder = lz4_flex::frame::FrameEncoder::with_frame_info(settings, Vec::new());
             Self::Lz4(Box::new(encoder))
         } else if accepts("gzip") {
-            Self::Gzip(flate2::write::GzEncoder::new(
-                Vec::new(),
-                flate2::Compression::fast(),
-            ))
+            let level = flate2::Compression::fast();
+            Self::Gzip(Box::new(flate2::write::GzEncoder::new(Vec::new(), level)))
         } else {
             Self::Plain
         }
@@ -239,7 +239,7 @@ impl Encoder {
                 Bytes::from(std::mem::take(encoder.get_mut()))
             }
             Self::Gzip(encoder) => {
-                write_to_memory(encoder, &plain, flush);
+                write_to_memory(encoder.as_mut(), &plain, flush);
                 Bytes::from(std::mem::take(encoder.get_mut()))
             }
         }
@@ -306,7 +306,10 @@ mod tests {
         let body = [frame(&plain), frame(b"x")].concat();
         for step in [1, 7, 25, 26, body.len()] {
             let frames = Decoder::Frames(BytesMut::new());
-            assert_eq!(decode(frames, &body, step).unwrap(), [&plain[..], b"x"].concat());
+            assert_eq!(
+                decode(frames, &body, step).unwrap(),
+                [&plain[..], b"x"].concat()
+            );
         }
     }
 

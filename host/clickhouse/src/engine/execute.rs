@@ -2,7 +2,8 @@
 //! streamed to one.
 
 use super::codec::{Decoder, Encoder};
-use super::library::{Connection, Exception, Library, Parameter, QueryResult, Statistics};
+use super::library::{Connection, Exception, Library, Parameter, Statistics};
+use super::native::Blocks;
 use super::reply::{self, Aborted};
 use super::request::Call;
 use super::statement;
@@ -41,6 +42,9 @@ const WAITED_HEAD_BYTES: usize = 64 << 20;
 /// so that the client gets to read the exception.
 const DRAIN_BYTES: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// How long the last chunk may take into the socket before a connection is cut.
+const FLUSH_TIME: Duration = Duration::from_millis(200);
 
 /// Why a request ended without a result.
 pub(super) enum Failure {
@@ -165,7 +169,10 @@ pub(super) async fn plan(query: &str, body: &mut RequestBody) -> Result<Plan, Fa
                     let length = in_url - data;
                     sql = format!("{sql} {}", utf8(&first[..length])?);
                     first = first.slice(length..);
-                } else if first.trim_ascii().is_empty() && data < in_url && first.len() == in_url - data {
+                } else if first.trim_ascii().is_empty()
+                    && data < in_url
+                    && first.len() == in_url - data
+                {
                     first = Bytes::new();
                 }
                 return Ok(Plan::Insert { sql, format, first });
@@ -258,7 +265,11 @@ pub(super) async fn insert(
 }
 
 fn crashed(error: &tokio::task::JoinError) -> Exception {
-    Exception::new(1002, "UNKNOWN_EXCEPTION", format_args!("the request failed: {error}"))
+    Exception::new(
+        1002,
+        "UNKNOWN_EXCEPTION",
+        format_args!("the request failed: {error}"),
+    )
 }
 
 /// The result of a statement without data.
@@ -278,6 +289,50 @@ pub(super) enum Outcome {
         /// The tag of an exception in the body.
         tag: String,
     },
+}
+
+/// What becomes of a result's bytes on their way to the client.
+struct Shape {
+    blocks: Option<Blocks>,
+    encoder: Encoder,
+}
+
+impl Shape {
+    fn push(&mut self, plain: Bytes) -> Result<Bytes, Exception> {
+        let plain = match &mut self.blocks {
+            Some(blocks) => blocks.push(&plain)?,
+            None => plain,
+        };
+        Ok(self.encoder.push(plain, false))
+    }
+
+    /// Checks that the result ended where its format does.
+    fn check(&self) -> Result<(), Exception> {
+        self.blocks.as_ref().map_or(Ok(()), Blocks::finish)
+    }
+
+    /// A whole result.
+    fn whole(
+        mut self,
+        plain: Bytes,
+        format: String,
+        statistics: Statistics,
+    ) -> Result<Outcome, Exception> {
+        let encoding = self.encoder.name();
+        let body = self.push(plain)?;
+        self.check()?;
+        let end = self.encoder.finish();
+        Ok(Outcome::Whole {
+            body: if end.is_empty() {
+                body
+            } else {
+                [body, end].concat().into()
+            },
+            format,
+            encoding,
+            statistics,
+        })
+    }
 }
 
 /// Runs a statement without data; its turn ends when its last byte is sent.
@@ -310,6 +365,7 @@ pub(super) async fn run(
     let library = Arc::clone(library);
     let preparation = call.preparation();
     let parameters = call.parameters.clone();
+    let protocol = call.protocol;
     let version = version.to_owned();
     let (answer, answered) = oneshot::channel();
     let work = tokio::task::spawn_blocking(move || {
@@ -329,12 +385,19 @@ pub(super) async fn run(
             };
             return drop(answer.send(Err(error)));
         }
-        let streamed = count == 1
-            && class == super::library::StatementClass::ReadOnly
-            && output.is_select;
+        let streamed =
+            count == 1 && class == super::library::StatementClass::ReadOnly && output.is_select;
+        let shape = Shape {
+            blocks: (protocol > 0 && format == "Native").then(|| Blocks::new(protocol)),
+            encoder,
+        };
         if !streamed {
-            let result = connection.query(&sql, &default_format, &parameters);
-            let outcome = result.map(|result| whole(result, format, encoder));
+            let outcome = connection
+                .query(&sql, &default_format, &parameters)
+                .and_then(|result| {
+                    let statistics = result.statistics();
+                    shape.whole(Bytes::from_owner(result), format, statistics)
+                });
             return drop(answer.send(outcome));
         }
         let select = Select {
@@ -345,7 +408,7 @@ pub(super) async fn run(
             head_bytes,
             version: &version,
         };
-        select.run(connection, encoder, answer);
+        select.run(connection, shape, answer);
     });
     match answered.await {
         Ok(outcome) => outcome,
@@ -354,25 +417,6 @@ pub(super) async fn run(
             Ok(()) => Exception::parse("the engine gave no answer"),
         }),
     }
-}
-
-fn whole(result: QueryResult, format: String, mut encoder: Encoder) -> Outcome {
-    let statistics = result.statistics();
-    let encoding = encoder.name();
-    let body = encoder.push(Bytes::from_owner(result), false);
-    Outcome::Whole {
-        body: joined(body, encoder.finish()),
-        format,
-        encoding,
-        statistics,
-    }
-}
-
-fn joined(first: Bytes, second: Bytes) -> Bytes {
-    if second.is_empty() {
-        return first;
-    }
-    [first, second].concat().into()
 }
 
 /// A query whose result the engine writes into a pipe.
@@ -393,7 +437,7 @@ impl Select<'_> {
     fn run(
         self,
         mut connection: Connection,
-        mut encoder: Encoder,
+        mut shape: Shape,
         answer: oneshot::Sender<Result<Outcome, Exception>>,
     ) {
         let (mut reader, writer) = match pipe() {
@@ -420,63 +464,84 @@ impl Select<'_> {
                 result.map(|result| result.statistics())
             });
             let finish = move || {
-                query.join().unwrap_or_else(|_| {
-                    Err(Exception::parse("the thread of the query panicked"))
-                })
+                query
+                    .join()
+                    .unwrap_or_else(|_| Err(Exception::parse("the thread of the query panicked")))
             };
             let mut head = Vec::new();
             let limit = self.head_bytes as u64;
             let read = reader.by_ref().take(limit).read_to_end(&mut head);
-            let encoding = encoder.name();
             if read.is_err() || head.len() < self.head_bytes {
                 drop(reader);
-                let outcome = finish().map(|statistics| {
-                    let body = encoder.push(head.into(), false);
-                    Outcome::Whole {
-                        body: joined(body, encoder.finish()),
-                        format: self.format,
-                        encoding,
-                        statistics,
-                    }
-                });
+                let outcome = finish()
+                    .and_then(|statistics| shape.whole(head.into(), self.format, statistics));
                 return drop(answer.send(outcome));
             }
+            // Before anything is sent, a result that cannot be shaped still is an
+            // exception with a status.
+            let head = match shape.push(head.into()) {
+                Ok(head) => head,
+                Err(error) => {
+                    drop(reader);
+                    return drop(answer.send(Err(error)));
+                }
+            };
             let (chunks, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
             let tag = exception_tag();
             let begun = answer.send(Ok(Outcome::Begun {
                 chunks: receiver,
                 format: self.format,
-                encoding,
+                encoding: shape.encoder.name(),
                 tag: tag.clone(),
             }));
             // A client that has gone closes the channel; closing the pipe then
             // stops the query at its next write.
             let send = |bytes: Bytes| bytes.is_empty() || chunks.blocking_send(Ok(bytes)).is_ok();
-            let mut wanted = begun.is_ok() && send(encoder.push(head.into(), false));
-            while wanted {
+            let mut wanted = begun.is_ok() && send(head);
+            let mut shaped = Ok(());
+            while wanted && shaped.is_ok() {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-                match reader.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk) {
+                let limit = CHUNK_BYTES as u64;
+                match reader.by_ref().take(limit).read_to_end(&mut chunk) {
                     Ok(0) | Err(_) => break,
-                    Ok(_) => wanted = send(encoder.push(chunk.into(), false)),
+                    Ok(_) => match shape.push(chunk.into()) {
+                        Ok(bytes) => wanted = send(bytes),
+                        Err(error) => shaped = Err(error),
+                    },
                 }
             }
             drop(reader);
-            match finish() {
+            let result = finish();
+            let result = shaped.and(result).and_then(|_| shape.check());
+            match result {
                 _ if !wanted => {}
-                Ok(_) => {
-                    send(encoder.finish());
+                Ok(()) => {
+                    send(shape.encoder.finish());
                 }
                 Err(error) => {
                     // On a block of its own: clients look at the end of one.
-                    send(encoder.push(Bytes::new(), true));
+                    send(shape.encoder.push(Bytes::new(), true));
                     let trailer = reply::exception_trailer(&error, self.version, &tag);
-                    send(encoder.push(trailer, true));
-                    send(encoder.finish());
+                    send(shape.encoder.push(trailer, true));
+                    send(shape.encoder.finish());
+                    wait_for_delivery(&chunks);
                     let _ = chunks.blocking_send(Err(Aborted));
                 }
             }
         });
     }
+}
+
+/// Waits until all chunks are on their way to the client, or it has gone: hyper
+/// cuts a connection without sending what it still holds.
+fn wait_for_delivery(chunks: &mpsc::Sender<Result<Bytes, Aborted>>) {
+    while chunks.capacity() < CHUNKS_IN_FLIGHT && !chunks.is_closed() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The last chunk left the channel for hyper's buffer, which it flushes as it
+    // waits for the next. A reader too slow for this misses the text of the
+    // exception but not the cut.
+    std::thread::sleep(FLUSH_TIME);
 }
 
 /// Sixteen letters that no result holds by chance.

@@ -71,7 +71,9 @@ pub enum FetchError {
         output: String,
     },
     /// The package is not the one that was pinned; nothing was kept.
-    #[error("the fetched {package} has the digest sha512-{found}, not the pinned one; nothing was kept")]
+    #[error(
+        "the fetched {package} has the digest sha512-{found}, not the pinned one; nothing was kept"
+    )]
     Digest {
         /// Package and version.
         package: String,
@@ -103,7 +105,10 @@ pub struct MissingLibrary {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     paths.join(", ")
 }
 
@@ -122,7 +127,9 @@ pub fn find_library(
     let looked = match explicit {
         Some(file) => vec![file.to_owned()],
         None => {
-            let beside = executable_folder.parent().map(|parent| parent.join("engine"));
+            let beside = executable_folder
+                .parent()
+                .map(|parent| parent.join("engine"));
             let within = Some(executable_folder.join("engine"));
             [beside, within, cache.map(Path::to_owned)]
                 .into_iter()
@@ -353,7 +360,10 @@ mod tests {
         assert_eq!(last, FetchProgress::Unpacking { done: 7, total: 7 });
 
         // No npm is asked when the library is intact.
-        assert_eq!(fetch(folder.path(), |_| panic!("fetched again")).unwrap(), library);
+        assert_eq!(
+            fetch(folder.path(), |_| panic!("fetched again")).unwrap(),
+            library
+        );
         std::fs::write(&library, b"damaged").unwrap();
         assert!(!is_intact(&library));
     }
@@ -383,14 +393,22 @@ mod tests {
         let missing = find_library(None, &bin, Some(&cache)).unwrap_err();
         assert_eq!(missing.looked.len(), 3);
         std::fs::write(cache.join(FILE), "").unwrap();
-        assert_eq!(find_library(None, &bin, Some(&cache)).unwrap(), cache.join(FILE));
+        assert_eq!(
+            find_library(None, &bin, Some(&cache)).unwrap(),
+            cache.join(FILE)
+        );
         let beside = folder.path().join("engine");
         std::fs::create_dir_all(&beside).unwrap();
         std::fs::write(beside.join(FILE), "").unwrap();
-        assert_eq!(find_library(None, &bin, Some(&cache)).unwrap(), beside.join(FILE));
+        assert_eq!(
+            find_library(None, &bin, Some(&cache)).unwrap(),
+            beside.join(FILE)
+        );
         let explicit = folder.path().join("mine.so");
         assert_eq!(
-            find_library(Some(&explicit), &bin, Some(&cache)).unwrap_err().looked,
+            find_library(Some(&explicit), &bin, Some(&cache))
+                .unwrap_err()
+                .looked,
             [explicit]
         );
     }

@@ -199,7 +199,7 @@ async fn answer(interface: &Arc<Interface>, request: Request<Incoming>) -> Respo
         Ok(response) => response,
         Err(Failure::Exception(error)) => {
             body.drain().await;
-            reply::exception(&error, &interface.version)
+            reply::exception(&error, &interface.version, call.compress)
         }
         Err(Failure::Body(error)) => {
             let error = format!("the body did not arrive whole: {error}\n");
@@ -243,7 +243,7 @@ async fn refuse(interface: &Interface, error: &Exception, body: Incoming) -> Res
     if !body.is_end_stream() {
         RequestBody::new(body, Decoder::Plain).drain().await;
     }
-    let mut response = reply::exception(error, &interface.version);
+    let mut response = reply::exception(error, &interface.version, false);
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(
             WWW_AUTHENTICATE,

@@ -45,9 +45,6 @@ pub enum LibraryError {
         /// The data folder.
         path: PathBuf,
     },
-    /// Threads of the engine are still running after the shutdown.
-    #[error("the ClickHouse engine did not stop all its threads")]
-    Shutdown,
 }
 
 /// An exception of ClickHouse, as its HTTP interface would report it.
@@ -245,12 +242,11 @@ impl Library {
         })?;
         // SAFETY: the initialisers of libchdb are those of ClickHouse; they touch
         // nothing of ours.
-        let loaded = unsafe { libloading::Library::new(library) }.map_err(|source| {
-            LibraryError::Load {
+        let loaded =
+            unsafe { libloading::Library::new(library) }.map_err(|source| LibraryError::Load {
                 path: library.to_owned(),
                 source,
-            }
-        })?;
+            })?;
         // SAFETY: the symbols are those of chdb.h, and the library is never
         // unloaded (below).
         let api = unsafe { Api::resolve(&loaded, library) }?;
@@ -297,13 +293,15 @@ impl Library {
         })
     }
 
-    /// Flushes and stops the engine. Afterwards no connection can be opened in
-    /// this process.
+    /// Stops the engine as far as it lets itself be stopped, and returns whether
+    /// all its threads have ended. Afterwards no connection can be opened in this
+    /// process.
     ///
-    /// # Errors
-    ///
-    /// [`LibraryError::Shutdown`] while a connection is open elsewhere.
-    pub fn shutdown(&self) -> Result<(), LibraryError> {
+    /// Measured with 26.7.3: once a `MergeTree` table was used, threads of the
+    /// background pools remain and the answer is `false`. Nothing is lost by
+    /// that: an insert is acknowledged when its part is written, and the process
+    /// ends the threads.
+    pub fn shutdown(&self) -> bool {
         let base = self
             .base
             .lock()
@@ -314,10 +312,7 @@ impl Library {
             unsafe { (self.api.close)(base.as_ptr()) };
         }
         // SAFETY: callable from any thread at any time.
-        match unsafe { (self.api.shutdown)() } {
-            0 => Ok(()),
-            _ => Err(LibraryError::Shutdown),
-        }
+        unsafe { (self.api.shutdown)() == 0 }
     }
 }
 
@@ -543,8 +538,8 @@ impl std::fmt::Debug for QueryResult {
 
 impl QueryResult {
     fn new(library: &Arc<Library>, raw: *mut RawResult) -> Result<Self, Exception> {
-        let raw = NonNull::new(raw)
-            .ok_or_else(|| Exception::parse("the engine returned no result"))?;
+        let raw =
+            NonNull::new(raw).ok_or_else(|| Exception::parse("the engine returned no result"))?;
         let result = Self {
             raw,
             library: Arc::clone(library),

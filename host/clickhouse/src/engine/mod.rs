@@ -25,6 +25,7 @@ mod execute;
 mod fetch;
 mod http;
 mod library;
+mod native;
 mod reply;
 mod request;
 mod serve;

@@ -1,5 +1,6 @@
 //! Answers of the HTTP interface: bodies, exceptions and headers.
 
+use super::codec::Encoder;
 use super::library::{Exception, Statistics};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -50,7 +51,8 @@ impl Body for Reply {
     }
 }
 
-pub(super) const EXCEPTION_CODE: HeaderName = HeaderName::from_static("x-clickhouse-exception-code");
+pub(super) const EXCEPTION_CODE: HeaderName =
+    HeaderName::from_static("x-clickhouse-exception-code");
 pub(super) const EXCEPTION_TAG: HeaderName = HeaderName::from_static("x-clickhouse-exception-tag");
 pub(super) const FORMAT: HeaderName = HeaderName::from_static("x-clickhouse-format");
 pub(super) const QUERY_ID: HeaderName = HeaderName::from_static("x-clickhouse-query-id");
@@ -85,12 +87,16 @@ pub(super) fn exception_text(exception: &Exception, version: &str) -> String {
     format!("{message} (version {version})\n")
 }
 
-/// An exception with nothing sent before it.
-pub(super) fn exception(exception: &Exception, version: &str) -> Response<Reply> {
-    let mut response = text(
-        status(exception.code),
-        exception_text(exception, version),
-    );
+/// An exception with nothing sent before it. A client that asked for frames with
+/// `compress=1` reads the text from a frame, too.
+pub(super) fn exception(exception: &Exception, version: &str, frames: bool) -> Response<Reply> {
+    let mut encoder = if frames {
+        Encoder::Frames
+    } else {
+        Encoder::Plain
+    };
+    let body = encoder.push(exception_text(exception, version).into(), false);
+    let mut response = text(status(exception.code), body);
     response
         .headers_mut()
         .insert(EXCEPTION_CODE, HeaderValue::from(exception.code));
@@ -150,11 +156,22 @@ pub(super) fn content_type(format: &str) -> HeaderValue {
             "text/tab-separated-values; charset=UTF-8"
         }
         "XML" => "application/xml; charset=UTF-8",
-        "Native" | "RowBinary" | "RowBinaryWithNames" | "RowBinaryWithNamesAndTypes" | "Parquet"
-        | "Arrow" | "ArrowStream" | "ORC" | "Avro" | "Protobuf" | "ProtobufSingle"
-        | "ProtobufList" | "MsgPack" | "CapnProto" | "BSONEachRow" | "Npy" => {
-            "application/octet-stream"
-        }
+        "Native"
+        | "RowBinary"
+        | "RowBinaryWithNames"
+        | "RowBinaryWithNamesAndTypes"
+        | "Parquet"
+        | "Arrow"
+        | "ArrowStream"
+        | "ORC"
+        | "Avro"
+        | "Protobuf"
+        | "ProtobufSingle"
+        | "ProtobufList"
+        | "MsgPack"
+        | "CapnProto"
+        | "BSONEachRow"
+        | "Npy" => "application/octet-stream",
         _ => "text/plain; charset=UTF-8",
     })
 }
@@ -165,7 +182,14 @@ mod tests {
 
     #[test]
     fn exceptions_have_the_status_of_clickhouse() {
-        for (code, expected) in [(516, 403), (60, 404), (62, 400), (241, 500), (159, 408), (48, 501)] {
+        for (code, expected) in [
+            (516, 403),
+            (60, 404),
+            (62, 400),
+            (241, 500),
+            (159, 408),
+            (48, 501),
+        ] {
             assert_eq!(status(code).as_u16(), expected, "{code}");
         }
     }
@@ -177,7 +201,8 @@ mod tests {
             exception_text(&bare, "26.7"),
             "Code: 60. DB::Exception: no t. (UNKNOWN_TABLE) (version 26.7)\n"
         );
-        let full = Exception::parse("Code: 60. DB::Exception: no t. (UNKNOWN_TABLE) (version 26.7.2.1)");
+        let full =
+            Exception::parse("Code: 60. DB::Exception: no t. (UNKNOWN_TABLE) (version 26.7.2.1)");
         assert_eq!(exception_text(&full, "x"), format!("{}\n", full.message));
     }
 }

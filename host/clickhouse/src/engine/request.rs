@@ -18,7 +18,10 @@ impl Credentials {
     fn matches(&self, user: &str, password: &str) -> bool {
         let same = |a: &str, b: &str| {
             a.len() == b.len()
-                && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+                && a.bytes()
+                    .zip(b.bytes())
+                    .fold(0, |sum, (a, b)| sum | (a ^ b))
+                    == 0
         };
         same(&self.user, user) & same(&self.password, password)
     }
@@ -77,7 +80,10 @@ impl Call {
         }
         // https://clickhouse.com/docs/interfaces/http: GET changes nothing.
         if parts.method == Method::GET {
-            let readonly = call.settings.iter().any(|(n, v)| n == "readonly" && flag(v));
+            let readonly = call
+                .settings
+                .iter()
+                .any(|(n, v)| n == "readonly" && flag(v));
             if !readonly {
                 call.settings.retain(|(name, _)| name != "readonly");
                 call.settings.push(("readonly".into(), "2".into()));
@@ -210,7 +216,9 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = data_encoding::BASE64.decode(encoded.trim().as_bytes()).ok()?;
+    let decoded = data_encoding::BASE64
+        .decode(encoded.trim().as_bytes())
+        .ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (user, password) = text.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
@@ -219,8 +227,12 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 /// The fields of a `multipart/form-data` body, as text.
 ///
 /// A file among them would be a table of external data, which is refused.
-pub(super) fn multipart(content_type: &str, body: &[u8]) -> Result<Vec<(String, String)>, Exception> {
-    let bad = |text: &str| Exception::new(36, "BAD_ARGUMENTS", format_args!("multipart form: {text}"));
+pub(super) fn multipart(
+    content_type: &str,
+    body: &[u8],
+) -> Result<Vec<(String, String)>, Exception> {
+    let bad =
+        |text: &str| Exception::new(36, "BAD_ARGUMENTS", format_args!("multipart form: {text}"));
     let boundary = content_type
         .split(';')
         .filter_map(|part| part.trim().split_once('='))
@@ -270,8 +282,8 @@ pub(super) fn multipart(content_type: &str, body: &[u8]) -> Result<Vec<(String, 
             ));
         }
         let name = attribute("name").ok_or_else(|| bad("a field has no name"))?;
-        let value = String::from_utf8(value.to_vec())
-            .map_err(|_| bad("a field is not valid UTF-8"))?;
+        let value =
+            String::from_utf8(value.to_vec()).map_err(|_| bad("a field is not valid UTF-8"))?;
         fields.push((name, value));
     }
 }
@@ -303,8 +315,14 @@ mod tests {
     #[test]
     fn get_is_read_only() {
         assert_eq!(call("GET", "/").preparation(), ["SET readonly = '2'"]);
-        assert_eq!(call("GET", "/?readonly=1").preparation(), ["SET readonly = '1'"]);
-        assert_eq!(call("GET", "/?readonly=0").preparation(), ["SET readonly = '2'"]);
+        assert_eq!(
+            call("GET", "/?readonly=1").preparation(),
+            ["SET readonly = '1'"]
+        );
+        assert_eq!(
+            call("GET", "/?readonly=0").preparation(),
+            ["SET readonly = '2'"]
+        );
     }
 
     #[test]
@@ -351,9 +369,18 @@ mod tests {
             ]
         );
         for cut in 0..body.len() - 4 {
-            assert!(multipart("multipart/form-data; boundary=b", &body[..cut]).is_err(), "{cut}");
+            assert!(
+                multipart("multipart/form-data; boundary=b", &body[..cut]).is_err(),
+                "{cut}"
+            );
         }
-        let file = b"--b\r\nContent-Disposition: form-data; name=\"t\"; filename=\"t\"\r\n\r\n1\r\n--b--";
-        assert_eq!(multipart("multipart/form-data; boundary=b", file).unwrap_err().code, 48);
+        let file =
+            b"--b\r\nContent-Disposition: form-data; name=\"t\"; filename=\"t\"\r\n\r\n1\r\n--b--";
+        assert_eq!(
+            multipart("multipart/form-data; boundary=b", file)
+                .unwrap_err()
+                .code,
+            48
+        );
     }
 }

@@ -132,16 +132,19 @@ impl Engine {
             .map_err(|_| EngineError::Panicked)?
             .map_err(EngineError::Library)?;
         let version = prepare(&library)?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
+        let listener =
+            TcpListener::bind(settings.listen)
+                .await
+                .map_err(|source| EngineError::Listen {
+                    address: settings.listen,
+                    source,
+                })?;
+        let address = listener
+            .local_addr()
             .map_err(|source| EngineError::Listen {
                 address: settings.listen,
                 source,
             })?;
-        let address = listener.local_addr().map_err(|source| EngineError::Listen {
-            address: settings.listen,
-            source,
-        })?;
         let password = match settings.password {
             Some(password) => password,
             None => secret()?,
@@ -191,8 +194,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Library`] when the database did not stop cleanly: its data
-    /// are safe, but a request was still running.
+    /// [`EngineError::Io`] when signals cannot be watched.
     pub async fn run(self) -> Result<Stopped, EngineError> {
         let stopped = tokio::select! {
             () = unused(&self.interface, self.idle) => Stopped::Idle,
@@ -209,8 +211,7 @@ impl Engine {
         let library = Arc::clone(&self.interface.library);
         tokio::task::spawn_blocking(move || library.shutdown())
             .await
-            .map_err(|_| EngineError::Panicked)?
-            .map_err(EngineError::Library)?;
+            .map_err(|_| EngineError::Panicked)?;
         Ok(stopped)
     }
 }
@@ -271,7 +272,11 @@ fn prepare(library: &Arc<Library>) -> Result<String, EngineError> {
         .query("SELECT version()", "TSVRaw", &[])
         .map_err(EngineError::Exception)?;
     let version = String::from_utf8_lossy(version.as_ref());
-    Ok(format!("{} (libchdb {})", version.trim(), library.version()))
+    Ok(format!(
+        "{} (libchdb {})",
+        version.trim(),
+        library.version()
+    ))
 }
 
 /// 256 random bits in hexadecimal.

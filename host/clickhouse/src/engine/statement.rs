@@ -123,10 +123,7 @@ impl Iterator for Tokens<'_> {
             }
             _ if is_word(first) => {
                 let rest = &self.text[start..];
-                self.at += rest
-                    .iter()
-                    .position(|&b| !is_word(b))
-                    .unwrap_or(rest.len());
+                self.at += rest.iter().position(|&b| !is_word(b)).unwrap_or(rest.len());
                 Token::Word
             }
             _ => {
@@ -167,7 +164,9 @@ pub(super) fn head(text: &[u8], complete: bool) -> Head {
     // INTO [TABLE] [FUNCTION] name[.name]: the name may be a keyword of ours.
     while let Some((token, range)) = tokens.next() {
         let introduces = token == Token::Word
-            && ["into", "table", "function"].iter().any(|word| is(&range, word));
+            && ["into", "table", "function"]
+                .iter()
+                .any(|word| is(&range, word));
         let dotted = |next: Option<&(Token, std::ops::Range<usize>)>| {
             next.is_some_and(|(_, range)| text[range.clone()] == *b".")
         };
@@ -330,13 +329,48 @@ mod tests {
     #[test]
     fn an_insert_is_cut_at_its_format_or_values() {
         for (text, sql, format, data) in [
-            ("INSERT INTO t FORMAT CSV\n1,2\n", "INSERT INTO t ", "CSV", "1,2\n"),
-            ("insert into t(a, b) format TSV  \r\n\n1", "insert into t(a, b) ", "TSV", "\n1"),
-            ("INSERT INTO t VALUES (1), (2)", "INSERT INTO t ", "Values", " (1), (2)"),
-            ("INSERT INTO db.`format` FORMAT JSONEachRow {}", "INSERT INTO db.`format` ", "JSONEachRow", "{}"),
-            ("INSERT INTO format VALUES(1)", "INSERT INTO format ", "Values", "(1)"),
-            ("INSERT INTO db.values VALUES(1)", "INSERT INTO db.values ", "Values", "(1)"),
-            ("INSERT INTO table.x VALUES(1)", "INSERT INTO table.x ", "Values", "(1)"),
+            (
+                "INSERT INTO t FORMAT CSV\n1,2\n",
+                "INSERT INTO t ",
+                "CSV",
+                "1,2\n",
+            ),
+            (
+                "insert into t(a, b) format TSV  \r\n\n1",
+                "insert into t(a, b) ",
+                "TSV",
+                "\n1",
+            ),
+            (
+                "INSERT INTO t VALUES (1), (2)",
+                "INSERT INTO t ",
+                "Values",
+                " (1), (2)",
+            ),
+            (
+                "INSERT INTO db.`format` FORMAT JSONEachRow {}",
+                "INSERT INTO db.`format` ",
+                "JSONEachRow",
+                "{}",
+            ),
+            (
+                "INSERT INTO format VALUES(1)",
+                "INSERT INTO format ",
+                "Values",
+                "(1)",
+            ),
+            (
+                "INSERT INTO db.values VALUES(1)",
+                "INSERT INTO db.values ",
+                "Values",
+                "(1)",
+            ),
+            (
+                "INSERT INTO table.x VALUES(1)",
+                "INSERT INTO table.x ",
+                "Values",
+                "(1)",
+            ),
             (
                 "/* VALUES */ INSERT -- FORMAT x\nINTO TABLE FUNCTION null('a Int8 FORMAT') SETTINGS x='VALUES' FORMAT Native\nX",
                 "/* VALUES */ INSERT -- FORMAT x\nINTO TABLE FUNCTION null('a Int8 FORMAT') SETTINGS x='VALUES' ",
@@ -384,20 +418,48 @@ mod tests {
     fn output_clauses_come_off_a_query() {
         let parts = |sql| {
             let found = output(sql);
-            (found.statement.trim_end().to_owned(), found.format, found.settings)
+            (
+                found.statement.trim_end().to_owned(),
+                found.format,
+                found.settings,
+            )
         };
         for (sql, statement, format, settings) in [
             ("SELECT 1", "SELECT 1", None, ""),
             ("SELECT 1;  ", "SELECT 1", None, ""),
-            ("SELECT 1 FORMAT JSON ; -- done", "SELECT 1", Some("JSON"), ""),
-            ("SELECT 1 format JSON settings a = 1", "SELECT 1", Some("JSON"), "settings a = 1"),
-            ("SELECT 1 SETTINGS a = 1 FORMAT JSON", "SELECT 1 SETTINGS a = 1", Some("JSON"), ""),
+            (
+                "SELECT 1 FORMAT JSON ; -- done",
+                "SELECT 1",
+                Some("JSON"),
+                "",
+            ),
+            (
+                "SELECT 1 format JSON settings a = 1",
+                "SELECT 1",
+                Some("JSON"),
+                "settings a = 1",
+            ),
+            (
+                "SELECT 1 SETTINGS a = 1 FORMAT JSON",
+                "SELECT 1 SETTINGS a = 1",
+                Some("JSON"),
+                "",
+            ),
             ("SELECT format FROM t", "SELECT format FROM t", None, ""),
             ("SELECT 1 AS format", "SELECT 1 AS format", None, ""),
-            ("SELECT (SELECT 1 FORMAT x)", "SELECT (SELECT 1 FORMAT x)", None, ""),
+            (
+                "SELECT (SELECT 1 FORMAT x)",
+                "SELECT (SELECT 1 FORMAT x)",
+                None,
+                "",
+            ),
             ("SELECT ' FORMAT x'", "SELECT ' FORMAT x'", None, ""),
         ] {
-            assert_eq!(parts(sql), (statement.to_owned(), format, settings), "{sql}");
+            assert_eq!(
+                parts(sql),
+                (statement.to_owned(), format, settings),
+                "{sql}"
+            );
         }
         assert!(output("SELECT 1 INTO OUTFILE 'x'").into_outfile);
         assert!(!output("SELECT ' INTO OUTFILE '").into_outfile);

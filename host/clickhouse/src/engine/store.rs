@@ -84,7 +84,10 @@ impl Store {
     pub async fn server(&self) -> Result<Server, EngineError> {
         let mut known = self.0.known.lock().await;
         let files = Files::of(&self.0.folder);
-        for endpoint in [known.take(), Endpoint::read(&files.endpoint)].into_iter().flatten() {
+        for endpoint in [known.take(), Endpoint::read(&files.endpoint)]
+            .into_iter()
+            .flatten()
+        {
             if endpoint.is_live().await {
                 let server = endpoint.server();
                 *known = Some(endpoint);

@@ -40,7 +40,8 @@ pub(crate) fn command(store: &Path, idle: Duration) -> EngineCommand {
 }
 
 pub(crate) fn serve_if_asked() {
-    let argument = |name: &str| std::env::args().find_map(|a| Some(a.strip_prefix(name)?.to_owned()));
+    let argument =
+        |name: &str| std::env::args().find_map(|a| Some(a.strip_prefix(name)?.to_owned()));
     let Some(store) = argument("serve=") else {
         return;
     };
@@ -142,7 +143,9 @@ impl Client {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(120)))
+            .unwrap();
         stream
     }
 
@@ -158,7 +161,12 @@ impl Client {
 
     pub(crate) fn send(&self, head: &str, body: &[u8]) -> Answer {
         let mut stream = self.connect();
-        write!(stream, "{head}Connection: close\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+        write!(
+            stream,
+            "{head}Connection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .unwrap();
         stream.write_all(body).unwrap();
         read(&mut stream)
     }
@@ -182,7 +190,12 @@ impl Client {
         let answer = self.post(parameters, body);
         let code = answer.header("X-ClickHouse-Exception-Code");
         let code = code.unwrap_or_else(|| panic!("no exception: {answer:?}"));
-        assert!(answer.text().starts_with(&format!("Code: {code}. DB::Exception: ")), "{answer:?}");
+        assert!(
+            answer
+                .text()
+                .starts_with(&format!("Code: {code}. DB::Exception: ")),
+            "{answer:?}"
+        );
         (answer.status, code.parse().unwrap())
     }
 }
@@ -192,7 +205,8 @@ pub(crate) fn read(stream: &mut TcpStream) -> Answer {
     // A connection cut in the middle is what some tests are about.
     let cut = stream.read_to_end(&mut bytes).is_err();
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer, cut: {cut}, {}", String::from_utf8_lossy(&bytes)));
+    let end =
+        end.unwrap_or_else(|| panic!("no answer, cut: {cut}, {}", String::from_utf8_lossy(&bytes)));
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let rest = &bytes[end + 4..];
     let mut answer = Answer {
