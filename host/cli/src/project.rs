@@ -18,7 +18,12 @@ pub(crate) struct ProjectArgs {
     pub(crate) config: Option<PathBuf>,
 
     /// The folder of the embedded database
-    #[arg(long, value_name = "DIR", env = "CANOPY_STORE", conflicts_with = "clickhouse")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CANOPY_STORE",
+        conflicts_with = "clickhouse"
+    )]
     pub(crate) store: Option<PathBuf>,
 
     /// A ClickHouse server's HTTP address, in place of the embedded engine
@@ -130,7 +135,9 @@ impl Project {
     /// Opens the store, whose engine is this program's `engine serve`.
     fn open_store(&self) -> Result<Store> {
         if self.database()? != DEFAULT_DATABASE {
-            bail!("an embedded database is always called `{DEFAULT_DATABASE}`: leave `database` out, or name a server");
+            bail!(
+                "an embedded database is always called `{DEFAULT_DATABASE}`: leave `database` out, or name a server"
+            );
         }
         std::fs::create_dir_all(&self.store)
             .with_context(|| format!("cannot make {}", self.store.display()))?;

@@ -9,7 +9,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 /// `1234567` → `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
@@ -60,12 +60,15 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A table with a header; every column but the first is aligned right where
-/// `right` says so.
+/// A rule below the header and nothing else.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// A table with a header; the columns in `right` are aligned right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header.to_vec());
     for row in rows {
@@ -76,7 +79,8 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> S
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.to_string()
+    // Without the blanks that pad the last column.
+    table.trim_fmt()
 }
 
 /// A value of a column as text; every type that a batch holds.

@@ -48,7 +48,9 @@ pub enum ChainError {
         source: std::io::Error,
     },
     /// The source is of a kind that this version does not fetch.
-    #[error("plugin `{plugin}`: `{given}` is not a path; this version adds plugins from paths only")]
+    #[error(
+        "plugin `{plugin}`: `{given}` is not a path; this version adds plugins from paths only"
+    )]
     Source {
         /// The plugin.
         plugin: String,
@@ -154,9 +156,7 @@ impl Chain {
             warnings.extend(cached.warning);
             if pinned.is_none() {
                 let mut locked = locked.clone();
-                locked
-                    .compiled
-                    .insert(key.clone(), cached.sha256);
+                locked.compiled.insert(key.clone(), cached.sha256);
                 lock.put(locked);
             }
             plugins.push(open(entry, &settings.folder, host, &cached.loaded)?);

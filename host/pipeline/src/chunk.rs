@@ -361,10 +361,7 @@ mod tests {
             .collect();
         assert_eq!(
             seen,
-            [
-                (1, 0, &b"a\nb\r\n"[..], false),
-                (3, 5, &b"c\nd"[..], true)
-            ]
+            [(1, 0, &b"a\nb\r\n"[..], false), (3, 5, &b"c\nd"[..], true)]
         );
     }
 
@@ -382,7 +379,12 @@ mod tests {
         let before = chunks(b"a\nb\nc\n", 2, &KnownEnds::default());
         let mut known = KnownEnds::default();
         for chunk in &before {
-            known.insert(chunk.start, chunk.chain_before, chunk.end(), chunk.chain_after);
+            known.insert(
+                chunk.start,
+                chunk.chain_before,
+                chunk.end(),
+                chunk.chain_after,
+            );
         }
         let after = chunks(b"a\nb\nc\nd\ne\nf\n", 2, &known);
         assert_eq!(tokens(&after)[..2], tokens(&before)[..]);
@@ -393,7 +395,12 @@ mod tests {
     fn another_source_is_not_cut_where_this_one_ended() {
         let mut known = KnownEnds::default();
         for chunk in &chunks(b"a\nb\nc\n", 5, &KnownEnds::default()) {
-            known.insert(chunk.start, chunk.chain_before, chunk.end(), chunk.chain_after);
+            known.insert(
+                chunk.start,
+                chunk.chain_before,
+                chunk.end(),
+                chunk.chain_after,
+            );
         }
         assert_eq!(chunks(b"a\nX\nc\nd\n", 5, &known).len(), 1);
     }
@@ -402,8 +409,14 @@ mod tests {
     fn identity_is_the_first_record_and_survives_growth() {
         let identity = |bytes: &[u8]| chunker(bytes, 10).0.identity();
         let grown = identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01\n2026-01-02\n");
-        assert_eq!(grown, identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01\n"));
-        assert_ne!(grown, identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-03\n"));
+        assert_eq!(
+            grown,
+            identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01\n")
+        );
+        assert_ne!(
+            grown,
+            identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-03\n")
+        );
     }
 
     #[test]

@@ -189,9 +189,9 @@ fn copy(mut raw: impl Read, out: &Outlet) {
             };
             match ended {
                 Ok(()) => FeedEvent::End { stopped: false },
-                Err(error) if gzip => FeedEvent::Broken(format!(
-                    "the gzip data is damaged or ends early ({error})"
-                )),
+                Err(error) if gzip => {
+                    FeedEvent::Broken(format!("the gzip data is damaged or ends early ({error})"))
+                }
                 Err(error) => FeedEvent::Broken(error.to_string()),
             }
         }
@@ -312,8 +312,7 @@ mod tests {
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder =
-            flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }

@@ -117,7 +117,10 @@ impl Quarantine {
             serde_json::to_writer(&mut out, &line)?;
             out.write_all(b"\n")?;
         }
-        let file = out.finish()?.into_inner().map_err(|error| error.into_error())?;
+        let file = out
+            .finish()?
+            .into_inner()
+            .map_err(|error| error.into_error())?;
         file.sync_all()?;
         std::fs::rename(&unfinished, path)?;
         File::open(&self.folder)?.sync_all()

@@ -255,20 +255,17 @@ async fn store(
             }
             Step::Store(prepared) => {
                 let started = Instant::now();
-                report.quote(
-                    &prepared.source_name,
-                    &prepared.records,
-                    &prepared.rejected,
-                );
-                let (books, rows) =
-                    store_chunk(*prepared, &quarantine, clickhouse, &sink).await?;
+                report.quote(&prepared.source_name, &prepared.records, &prepared.rejected);
+                let (books, rows) = store_chunk(*prepared, &quarantine, clickhouse, &sink).await?;
                 report.stages.insert += started.elapsed();
                 report.rows += rows;
                 report.books.add(books);
                 if let Some(source) = report.sources.last_mut() {
                     source.books.add(books);
                 }
-                progress.inserted.fetch_add(books.inserted, Ordering::Relaxed);
+                progress
+                    .inserted
+                    .fetch_add(books.inserted, Ordering::Relaxed);
                 progress
                     .quarantined
                     .fetch_add(books.quarantined, Ordering::Relaxed);
@@ -469,14 +466,11 @@ impl Worker {
             .fetch_add(records.len() as u64, Ordering::Relaxed);
 
         let started = Instant::now();
-        let outcome = self
-            .chain
-            .apply(batch)
-            .map_err(|source| RunError::Plugin {
-                source_name: source_name.clone(),
-                first_line,
-                source,
-            })?;
+        let outcome = self.chain.apply(batch).map_err(|source| RunError::Plugin {
+            source_name: source_name.clone(),
+            first_line,
+            source,
+        })?;
         self.times.plugins += started.elapsed();
         if self.settings.strict {
             strict(&source_name, &records, &outcome.rejected)?;
@@ -588,11 +582,7 @@ fn oversize(parser: &mut Parser, chunk: &Chunk) -> Parsed {
     records.push(0..chunk.data.len(), chunk.first_line);
     let empty = parser.parse_records(Records::new(chunk.data.clone()));
     Parsed {
-        batch: Batch::new(
-            empty.batch.columns().clone(),
-            Arc::new(records),
-            Vec::new(),
-        ),
+        batch: Batch::new(empty.batch.columns().clone(), Arc::new(records), Vec::new()),
         rejected: vec![Rejected {
             record: 0,
             stage: "parse".into(),

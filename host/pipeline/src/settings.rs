@@ -257,8 +257,7 @@ impl Settings {
     }
 
     fn parse(text: &str, folder: PathBuf) -> Result<Settings, String> {
-        let mut settings: Settings =
-            toml::from_str(text).map_err(|error| explain(text, &error))?;
+        let mut settings: Settings = toml::from_str(text).map_err(|error| explain(text, &error))?;
         settings.folder = folder;
         settings.check()?;
         Ok(settings)
@@ -425,8 +424,14 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_a_suggestion() {
         let message = error("[logs]\nsampling_rate = 10\n");
-        assert!(message.starts_with("line 2: unknown field `sampling_rate`"), "{message}");
-        assert!(message.contains("did you mean `sampling-rate`?"), "{message}");
+        assert!(
+            message.starts_with("line 2: unknown field `sampling_rate`"),
+            "{message}"
+        );
+        assert!(
+            message.contains("did you mean `sampling-rate`?"),
+            "{message}"
+        );
     }
 
     #[test]

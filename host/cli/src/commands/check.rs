@@ -43,7 +43,13 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
             "ok  plugin      {} {}: reads {}; makes {}",
             canopy_batch::Stage::name(plugin),
             plugin.descriptor().version,
-            columns(plugin.inputs().iter().map(|(name, _)| name.as_str()).collect()),
+            columns(
+                plugin
+                    .inputs()
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect()
+            ),
             columns(
                 plugin
                     .outputs()

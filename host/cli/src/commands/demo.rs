@@ -46,8 +46,7 @@ const WINDOW: Duration = Duration::from_secs(3_600);
 
 pub(crate) async fn run(args: Args) -> Result<u8> {
     let folder = args.folder.as_path();
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let log = folder.join(format!("access-{}.log.gz", args.lines));
     if log.exists() {
         println!("traffic      {} from an earlier demo", log.display());

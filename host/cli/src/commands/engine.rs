@@ -49,7 +49,12 @@ pub(crate) struct ServeArgs {
     listen: Option<SocketAddr>,
 
     /// The password of the user `canopy`; by default a random one
-    #[arg(long, value_name = "PASSWORD", env = "CANOPY_ENGINE_PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "CANOPY_ENGINE_PASSWORD",
+        hide_env_values = true
+    )]
     password: Option<String>,
 
     /// End when unused for this long, such as 30s; by default never
@@ -74,7 +79,8 @@ fn fetch(args: FetchArgs) -> Result<u8> {
         .or_else(engine_cache)
         .context("there is no home folder to put the engine in: name one with --into")?;
     let bar = ProgressBar::no_length().with_style(
-        ProgressStyle::with_template("{spinner} {msg} {bytes}").expect("the template is well formed"),
+        ProgressStyle::with_template("{spinner} {msg} {bytes}")
+            .expect("the template is well formed"),
     );
     let library = engine::fetch(&into, |progress| match progress {
         FetchProgress::Downloading => bar.set_message("downloading the engine with npm"),

@@ -61,7 +61,8 @@ fn build(args: BuildArgs) -> Result<u8> {
         args.target_dir.as_deref(),
     )
     .with_context(|| format!("cannot build the plugin in {}", args.folder.display()))?;
-    let bytes = std::fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let bytes =
+        std::fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     println!(
         "{}  {}  sha256 {}",
         built.display(),

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use crate::exit;
-use crate::project::{ProjectArgs, Project};
+use crate::project::{Project, ProjectArgs};
 
 /// Ask the database
 ///

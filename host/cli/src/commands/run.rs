@@ -116,7 +116,11 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
 }
 
 /// Returns the settings of a run of this project.
-pub(crate) fn run_settings(project: &Project, sources: &[Source], follow: bool) -> Result<RunSettings> {
+pub(crate) fn run_settings(
+    project: &Project,
+    sources: &[Source],
+    follow: bool,
+) -> Result<RunSettings> {
     let layout: Layout = project
         .settings
         .layout()
@@ -175,8 +179,7 @@ async fn watched(
             }
         }
     });
-    let result =
-        canopy_pipeline::run(sources, chain, clickhouse, settings, &progress).await;
+    let result = canopy_pipeline::run(sources, chain, clickhouse, settings, &progress).await;
     watcher.abort();
     bar.finish_and_clear();
     let report = result?;

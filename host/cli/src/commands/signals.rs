@@ -98,9 +98,70 @@ pub(crate) async fn golden(clickhouse: &ClickHouse) -> Result<String> {
         ],
         &[1, 2, 3],
     ));
+    out.push_str("\n\n");
+    out.push_str(&worst_minutes(clickhouse).await?);
     out.push('\n');
     out.push_str(&top_paths(clickhouse).await?);
     Ok(out)
+}
+
+#[derive(Debug, Deserialize)]
+struct Minute {
+    what: String,
+    minute: String,
+    then: f64,
+    usual: f64,
+}
+
+/// One minute each: that with the most requests, the most 5xx, the fewest
+/// hits, the slowest answers, beside the median of all minutes. Minutes with
+/// under a tenth of the usual requests say nothing and are left out.
+const WORST: &str = "
+WITH minutes AS (
+    SELECT
+        toStartOfMinute(timestamp) AS minute,
+        toFloat64(sum(sample_weight)) AS requests,
+        sumIf(sample_weight, sc_status >= 500) / requests AS errors,
+        sumIf(sample_weight, x_edge_result_type IN ('Hit', 'RefreshHit')
+            OR x_edge_detailed_result_type = 'OriginShieldHit') / requests AS hits,
+        toFloat64(quantile(0.95)(time_taken)) AS slow
+    FROM cloudfront_logs GROUP BY minute
+), told AS (
+    SELECT * FROM minutes WHERE requests >= 0.1 * (SELECT median(requests) FROM minutes)
+)
+SELECT what, minute, then, usual FROM (
+    SELECT 'most requests' AS what, toString(argMax(minute, requests)) AS minute, max(requests) AS then, median(requests) AS usual, 1 AS place FROM told
+    UNION ALL SELECT 'most 5xx', toString(argMax(minute, errors)), max(errors), median(errors), 2 FROM told
+    UNION ALL SELECT 'fewest cache hits', toString(argMin(minute, hits)), min(hits), median(hits), 3 FROM told
+    UNION ALL SELECT 'slowest (p95)', toString(argMax(minute, slow)), max(slow), median(slow), 4 FROM told
+) ORDER BY place";
+
+/// What stands out: an incident shows here.
+async fn worst_minutes(clickhouse: &ClickHouse) -> Result<String> {
+    let minutes: Vec<Minute> = clickhouse
+        .query_rows(WORST)
+        .await
+        .context("cannot ask for the worst minutes")?;
+    let number = |what: &str, value: f64| match what {
+        "most requests" => text::count(value as u64),
+        "slowest (p95)" => format!("{value:.3} s"),
+        _ => text::percent(value, 1.0),
+    };
+    let rows: Vec<Vec<String>> = minutes
+        .iter()
+        .map(|row| {
+            vec![
+                row.what.clone(),
+                row.minute.clone(),
+                number(&row.what, row.then),
+                number(&row.what, row.usual),
+            ]
+        })
+        .collect();
+    Ok(format!(
+        "{}\n",
+        text::table(&["worst minute", "UTC", "then", "usually"], &rows, &[2, 3])
+    ))
 }
 
 /// The paths asked for most: by template where `normalize-path` makes it.

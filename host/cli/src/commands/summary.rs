@@ -35,13 +35,17 @@ fn books(out: &mut String, report: &Report) {
     write(
         out,
         "records read",
-        format!(
-            "{:>12}   {} in {} ({} records/s)",
-            text::count(records),
-            text::bytes(report.bytes),
-            text::duration(report.elapsed),
-            text::count(report.records_per_second() as u64),
-        ),
+        if records == 0 {
+            format!("{:>12}", 0)
+        } else {
+            format!(
+                "{:>12}   {} in {} ({} records/s)",
+                text::count(records),
+                text::bytes(report.bytes),
+                text::duration(report.elapsed),
+                text::count(report.records_per_second() as u64),
+            )
+        },
     );
     let rows = if report.rows == inserted {
         String::new()
@@ -88,7 +92,7 @@ fn books(out: &mut String, report: &Report) {
             out,
             "already stored",
             format!(
-                "{:>12}   by earlier runs over the same input, not read again",
+                "{:>12}   by earlier runs over the same input: not stored again",
                 text::count(report.already.records)
             ),
         );

@@ -236,7 +236,9 @@ fn relative(path: &Path, folder: &Path) -> Result<String> {
 
 fn toml_value(json: &serde_json::Value) -> Result<Value> {
     Ok(match json {
-        serde_json::Value::Null => bail!("--config holds null, which TOML cannot: leave the key out"),
+        serde_json::Value::Null => {
+            bail!("--config holds null, which TOML cannot: leave the key out")
+        }
         serde_json::Value::Bool(flag) => (*flag).into(),
         serde_json::Value::Number(number) => match number.as_i64() {
             Some(integer) => integer.into(),

@@ -88,7 +88,11 @@ pub(crate) fn list(args: ListArgs) -> Result<u8> {
         .collect();
     println!(
         "{}",
-        text::table(&["plugin", "version", "reads", "makes", "sha256"], &rows, &[])
+        text::table(
+            &["plugin", "version", "reads", "makes", "sha256"],
+            &rows,
+            &[]
+        )
     );
     Ok(exit::DONE)
 }
@@ -146,7 +150,11 @@ pub(crate) fn info(args: InfoArgs) -> Result<u8> {
             out,
             "  data      {} ({}): {}",
             text::printable(&file.name),
-            if file.required { "required" } else { "optional" },
+            if file.required {
+                "required"
+            } else {
+                "optional"
+            },
             text::printable(&file.doc)
         );
     }
@@ -202,7 +210,11 @@ pub(crate) fn columns(plugin: &Plugin) -> String {
         let _ = writeln!(
             out,
             "  {}  {} ({}): {}",
-            if output.replaces { "replaces" } else { "makes   " },
+            if output.replaces {
+                "replaces"
+            } else {
+                "makes   "
+            },
             output.column.name,
             output.column.column_type.kind(),
             text::printable(&output.column.doc)

@@ -71,13 +71,20 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     }
 
     let outcome = plugin.apply(batch.clone())?;
-    let inputs: Vec<&str> = plugin.inputs().iter().map(|(name, _)| name.as_str()).collect();
+    let inputs: Vec<&str> = plugin
+        .inputs()
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     let outputs: Vec<&str> = plugin
         .outputs()
         .iter()
         .map(|output| output.column.name.as_ref())
         .collect();
-    println!("{}", side_by_side(&batch, &outcome.batch, &inputs, &outputs, args.show));
+    println!(
+        "{}",
+        side_by_side(&batch, &outcome.batch, &inputs, &outputs, args.show)
+    );
     for rejected in outcome.rejected.iter().take(args.show) {
         println!(
             "line {} rejected: {}",
