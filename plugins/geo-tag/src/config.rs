@@ -2,7 +2,7 @@
 
 use canopy_sdk::prelude::*;
 
-use crate::database::ENGLISH;
+use crate::record::ENGLISH;
 
 /// The plugin's configuration, as in canopy.toml.
 #[config]
