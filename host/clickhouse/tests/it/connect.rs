@@ -9,7 +9,9 @@ use crate::harness::{empty, server};
 async fn a_wrong_password_is_said_to_be_one() {
     let mut server = server().await;
     server.password = "nonsense".into();
-    let error = ClickHouse::connect(Target::Server(server)).await.unwrap_err();
+    let error = ClickHouse::connect(Target::Server(server))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Denied { .. }), "{error:?}");
     assert_eq!(error.disposition(), Disposition::Permanent);
     let message = error.to_string();
@@ -19,19 +21,23 @@ async fn a_wrong_password_is_said_to_be_one() {
 
 #[tokio::test]
 async fn what_is_not_clickhouse_is_said_not_to_be() {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let page = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html>hello</";
+            let page =
+                "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html>hello</";
+            let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(page.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
     });
     let mut server = server().await;
     server.url = format!("http://{address}");
-    let error = ClickHouse::connect(Target::Server(server)).await.unwrap_err();
+    let error = ClickHouse::connect(Target::Server(server))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("<html>hello"), "{error}");
 }
 
@@ -48,19 +54,31 @@ async fn a_query_returns_rows_or_bytes() {
     let clickhouse = ClickHouse::connect(Target::Server(server)).await.unwrap();
 
     let rows: Vec<Row> = clickhouse
-        .query_rows("SELECT toUInt64(9223372036854775807) AS large, 'who?' AS text UNION ALL SELECT 1, NULL ORDER BY large DESC")
+        .query_rows("SELECT * FROM (SELECT toUInt64(9223372036854775807) AS large, 'who?' AS text UNION ALL SELECT 1, NULL) ORDER BY large DESC")
         .await
         .unwrap();
     assert_eq!(
         rows,
         [
-            Row { large: i64::MAX as u64, text: Some("who?".into()) },
-            Row { large: 1, text: None },
+            Row {
+                large: i64::MAX as u64,
+                text: Some("who?".into())
+            },
+            Row {
+                large: 1,
+                text: None
+            },
         ]
     );
-    let bytes = clickhouse.query_bytes("SELECT 1 AS a, 'x' AS b", "CSVWithNames").await.unwrap();
+    let bytes = clickhouse
+        .query_bytes("SELECT 1 AS a, 'x' AS b", "CSVWithNames")
+        .await
+        .unwrap();
     assert_eq!(&bytes[..], b"\"a\",\"b\"\n1,\"x\"\n");
-    let bytes = clickhouse.query_bytes("SELECT 1 FORMAT JSONCompactEachRow", "CSV").await.unwrap();
+    let bytes = clickhouse
+        .query_bytes("SELECT 1 FORMAT JSONCompactEachRow", "CSV")
+        .await
+        .unwrap();
     assert_eq!(&bytes[..], b"[1]\n");
 }
 
@@ -70,7 +88,10 @@ async fn a_wrong_query_names_clickhouse_s_reason() {
     let mut server = clickhouse.server();
     server.database = "default".into();
     let clickhouse = ClickHouse::connect(Target::Server(server)).await.unwrap();
-    let error = clickhouse.query_bytes("SELECT nope", "TSV").await.unwrap_err();
+    let error = clickhouse
+        .query_bytes("SELECT nope", "TSV")
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Some(47));
     assert!(error.to_string().contains("nope"), "{error}");
 }

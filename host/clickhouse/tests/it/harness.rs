@@ -111,9 +111,15 @@ pub(crate) async fn count(clickhouse: &ClickHouse) -> u64 {
 
 /// A batch of `rows` rows, the first at `first_ms`, one every `step_ms`.
 pub(crate) fn batch(first_ms: i64, step_ms: i64, rows: usize) -> Batch {
-    let times: Vec<i64> = (0..rows as i64).map(|row| first_ms + row * step_ms).collect();
-    let hosts: Vec<String> = (0..rows).map(|row| format!("h{}.example.com", row % 3)).collect();
-    let ids: Vec<String> = (0..rows).map(|row| format!("id-{first_ms}-{row}")).collect();
+    let times: Vec<i64> = (0..rows as i64)
+        .map(|row| first_ms + row * step_ms)
+        .collect();
+    let hosts: Vec<String> = (0..rows)
+        .map(|row| format!("h{}.example.com", row % 3))
+        .collect();
+    let ids: Vec<String> = (0..rows)
+        .map(|row| format!("id-{first_ms}-{row}"))
+        .collect();
     let statuses: Vec<u16> = (0..rows).map(|row| [200, 304, 503][row % 3]).collect();
     of_columns(vec![
         (

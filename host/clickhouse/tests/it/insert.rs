@@ -29,7 +29,10 @@ async fn the_same_token_stores_a_batch_once() {
 #[tokio::test]
 async fn a_batch_is_one_block_however_large() {
     let clickhouse = database("a_batch_is_one_block_however_large").await;
-    clickhouse.execute("SYSTEM STOP MERGES cloudfront_logs").await.unwrap();
+    clickhouse
+        .execute("SYSTEM STOP MERGES cloudfront_logs")
+        .await
+        .unwrap();
     let sink = clickhouse.sink("cloudfront_logs").unwrap();
     // More than min_insert_block_size_rows and max_insert_block_size allow.
     let rows = batch(NOON, 0, 1_200_000);
@@ -95,7 +98,10 @@ async fn a_table_that_does_not_exist_is_permanent_and_says_what_to_do() {
 
     clickhouse_database(&clickhouse, "a_table_that_does_not_exist").await;
     let error = sink.insert(&batch(NOON, 1, 1), "t").await.unwrap_err();
-    assert!(matches!(error, Error::Outdated { code: 60, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::Outdated { code: 60, .. }),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("canopy schema apply"), "{error}");
     assert_eq!(error.disposition(), Disposition::Permanent);
 }
@@ -104,7 +110,10 @@ async fn clickhouse_database(clickhouse: &ClickHouse, name: &str) {
     let mut server = clickhouse.server();
     server.database = "default".into();
     let default = ClickHouse::connect(Target::Server(server)).await.unwrap();
-    default.execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    default
+        .execute(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -120,14 +129,19 @@ async fn a_column_the_table_lacks_is_permanent_and_named() {
     rows.set_column(&tenant, Arc::new(StringArray::from(vec!["a"])) as ArrayRef);
     let sink = clickhouse.sink("cloudfront_logs").unwrap();
     let error = sink.insert(&rows, "t").await.unwrap_err();
-    assert!(matches!(error, Error::Outdated { code: 16, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::Outdated { code: 16, .. }),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("tenant"), "{error}");
 
     let settings = SchemaSettings {
         database: "a_column_the_table_lacks".into(),
         ..SchemaSettings::default()
     };
-    schema::add_columns(&clickhouse, &settings, &[tenant]).await.unwrap();
+    schema::add_columns(&clickhouse, &settings, &[tenant])
+        .await
+        .unwrap();
     sink.insert(&rows, "t").await.unwrap();
     assert_eq!(count(&clickhouse).await, 1);
 }
@@ -207,11 +221,18 @@ fn kill_engine(folder: &std::path::Path) {
 #[tokio::test]
 async fn an_insert_ends_with_its_deadline() {
     let mut server = crate::harness::server().await;
-    let clickhouse = ClickHouse::connect(Target::Server(server.clone())).await.unwrap();
+    let clickhouse = ClickHouse::connect(Target::Server(server.clone()))
+        .await
+        .unwrap();
     // A port that nobody listens at: taken and let go.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     server.url = format!("http://{port}");
-    let error = ClickHouse::connect(Target::Server(server)).await.unwrap_err();
+    let error = ClickHouse::connect(Target::Server(server))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(error.disposition(), Disposition::Retry);
 
@@ -219,7 +240,10 @@ async fn an_insert_ends_with_its_deadline() {
         deadline: Duration::from_millis(300),
         ..Retries::default()
     };
-    let sink = clickhouse.sink("cloudfront_logs").unwrap().with_retries(retries);
+    let sink = clickhouse
+        .sink("cloudfront_logs")
+        .unwrap()
+        .with_retries(retries);
     // Too many simultaneous queries, memory and the like would be tried again;
     // a missing database is not.
     let started = std::time::Instant::now();

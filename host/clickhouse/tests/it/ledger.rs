@@ -39,9 +39,15 @@ async fn entries_come_back_as_they_went_in() {
         source: "ee".into(),
         ..entry(now, 0, State::Done)
     };
-    record(&clickhouse, &entries[1..], Retries::default()).await.unwrap();
-    record(&clickhouse, &[other.clone()], Retries::default()).await.unwrap();
-    record(&clickhouse, &entries[..1], Retries::default()).await.unwrap();
+    record(&clickhouse, &entries[1..], Retries::default())
+        .await
+        .unwrap();
+    record(&clickhouse, &[other.clone()], Retries::default())
+        .await
+        .unwrap();
+    record(&clickhouse, &entries[..1], Retries::default())
+        .await
+        .unwrap();
     assert_eq!(for_source(&clickhouse, "00ff").await.unwrap(), entries);
     assert_eq!(for_source(&clickhouse, "ee").await.unwrap(), [other]);
     assert_eq!(for_source(&clickhouse, "' OR 1 --").await.unwrap(), []);
@@ -52,7 +58,12 @@ async fn an_entry_sent_twice_is_there_once() {
     let clickhouse = database("an_entry_sent_twice_is_there_once").await;
     let entries = [entry(1_780_000_000_000, 0, State::Done)];
     for _ in 0..2 {
-        record(&clickhouse, &entries, Retries::default()).await.unwrap();
+        record(&clickhouse, &entries, Retries::default())
+            .await
+            .unwrap();
     }
-    assert_eq!(number(&clickhouse, "SELECT count() AS n FROM ledger").await, 1);
+    assert_eq!(
+        number(&clickhouse, "SELECT count() AS n FROM ledger").await,
+        1
+    );
 }

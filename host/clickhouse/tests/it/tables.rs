@@ -8,7 +8,12 @@ use canopy_clickhouse::schema::{
 
 use crate::harness::{empty, number};
 
-fn column(name: &'static str, column_type: ColumnType, nullable: bool, doc: &'static str) -> Column {
+fn column(
+    name: &'static str,
+    column_type: ColumnType,
+    nullable: bool,
+    doc: &'static str,
+) -> Column {
     Column {
         name: name.into(),
         column_type,
@@ -68,26 +73,43 @@ async fn plugin_columns_of_every_type_are_added_once() {
         changes[0].to_string(),
         "added column geo_city LowCardinality(Nullable(String)) to cloudfront_logs"
     );
-    assert_eq!(add_columns(&clickhouse, &settings, &columns).await.unwrap(), []);
+    assert_eq!(
+        add_columns(&clickhouse, &settings, &columns).await.unwrap(),
+        []
+    );
     // `apply` leaves them alone.
     assert_eq!(apply(&clickhouse, &settings).await.unwrap(), []);
 
     let table = &current(&clickhouse, &settings).await.unwrap().tables[LOGS];
     let last = &table.columns[table.columns.len() - columns.len()];
-    assert_eq!((last.name.as_str(), last.comment.as_str()), ("geo_city", "it's the \\ city"));
+    assert_eq!(
+        (last.name.as_str(), last.comment.as_str()),
+        ("geo_city", "it's the \\ city")
+    );
 }
 
 #[tokio::test]
 async fn a_changed_doc_changes_the_comment() {
     let (clickhouse, settings) = empty("a_changed_doc_changes_the_comment").await;
     apply(&clickhouse, &settings).await.unwrap();
-    add_columns(&clickhouse, &settings, &[column("note", ColumnType::Text, false, "Old.")])
-        .await
-        .unwrap();
-    let changes = add_columns(&clickhouse, &settings, &[column("note", ColumnType::Text, false, "New.")])
-        .await
-        .unwrap();
-    assert!(matches!(changes[..], [Change::Comment { .. }]), "{changes:?}");
+    add_columns(
+        &clickhouse,
+        &settings,
+        &[column("note", ColumnType::Text, false, "Old.")],
+    )
+    .await
+    .unwrap();
+    let changes = add_columns(
+        &clickhouse,
+        &settings,
+        &[column("note", ColumnType::Text, false, "New.")],
+    )
+    .await
+    .unwrap();
+    assert!(
+        matches!(changes[..], [Change::Comment { .. }]),
+        "{changes:?}"
+    );
     let table = &current(&clickhouse, &settings).await.unwrap().tables[LOGS];
     assert_eq!(table.columns.last().unwrap().comment, "New.");
 }
@@ -96,19 +118,25 @@ async fn a_changed_doc_changes_the_comment() {
 async fn a_column_of_another_type_stops_before_anything_changes() {
     let (clickhouse, settings) = empty("a_column_of_another_type").await;
     apply(&clickhouse, &settings).await.unwrap();
-    add_columns(&clickhouse, &settings, &[column("tenant", ColumnType::Int64, true, "")])
-        .await
-        .unwrap();
+    add_columns(
+        &clickhouse,
+        &settings,
+        &[column("tenant", ColumnType::Int64, true, "")],
+    )
+    .await
+    .unwrap();
     let wanted = [
         column("fresh", ColumnType::Text, false, ""),
         column("tenant", ColumnType::Text, false, ""),
     ];
-    let error = add_columns(&clickhouse, &settings, &wanted).await.unwrap_err();
+    let error = add_columns(&clickhouse, &settings, &wanted)
+        .await
+        .unwrap_err();
     assert!(matches!(error, SchemaError::ColumnType { .. }), "{error:?}");
     assert!(
-        error
-            .to_string()
-            .starts_with("column `tenant` of table `cloudfront_logs` is of type Nullable(Int64), not String"),
+        error.to_string().starts_with(
+            "column `tenant` of table `cloudfront_logs` is of type Nullable(Int64), not String"
+        ),
         "{error}"
     );
     let table = &current(&clickhouse, &settings).await.unwrap().tables[LOGS];
@@ -146,7 +174,10 @@ async fn the_age_at_which_lines_go_can_be_set_and_changed() {
     settings.ttl_days = Some(90);
     let changes = apply(&clickhouse, &settings).await.unwrap();
     assert_eq!(changes.len(), 1);
-    assert_eq!(changes[0].to_string(), "lines of cloudfront_logs are now dropped after 90 days");
+    assert_eq!(
+        changes[0].to_string(),
+        "lines of cloudfront_logs are now dropped after 90 days"
+    );
     assert_eq!(apply(&clickhouse, &settings).await.unwrap(), []);
     settings.ttl_days = None;
     assert_eq!(apply(&clickhouse, &settings).await.unwrap(), []);
