@@ -137,12 +137,15 @@ impl RequestBody {
 pub(super) enum Plan {
     /// A statement without data.
     Statement(String),
-    /// An insert, its format, and the part of its data that came with the text.
-    Insert {
-        sql: String,
-        format: String,
-        first: Bytes,
-    },
+    /// An insert with data.
+    Insert(Insert),
+}
+
+/// An insert, its format, and the part of its data that came with the text.
+pub(super) struct Insert {
+    sql: String,
+    format: String,
+    first: Bytes,
 }
 
 /// Reads the text of the statement from the URL and as much of the body as
@@ -175,7 +178,7 @@ pub(super) async fn plan(query: &str, body: &mut RequestBody) -> Result<Plan, Fa
                 {
                     first = Bytes::new();
                 }
-                return Ok(Plan::Insert { sql, format, first });
+                return Ok(Plan::Insert(Insert { sql, format, first }));
             }
             statement::Head::Undecided if text.len() <= MAX_INSERT_HEAD_BYTES => {
                 match body.next().await? {
@@ -218,16 +221,17 @@ enum Feed {
 pub(super) async fn insert(
     library: &Arc<Library>,
     call: &Call,
-    sql: String,
-    format: String,
-    first: Bytes,
+    insert: Insert,
     body: &mut RequestBody,
+    turn: OwnedSemaphorePermit,
 ) -> Result<Statistics, Failure> {
     let (feed, mut fed) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let library = Arc::clone(library);
     let preparation = call.preparation();
     let parameters = call.parameters.clone();
+    let Insert { sql, format, first } = insert;
     let engine = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let mut stream = connect(&library, &preparation)?.insert(&sql, &format, &parameters)?;
         loop {
             match fed.blocking_recv() {

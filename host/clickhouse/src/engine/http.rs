@@ -71,9 +71,12 @@ impl Interface {
         }
     }
 
-    /// Waits until no client is connected.
+    /// Waits until no client is connected and no statement runs, not even one
+    /// whose client has gone.
     pub(super) async fn drained(&self) {
-        while self.use_count().connections > 0 {
+        while self.use_count().connections > 0
+            || self.statements.available_permits() < MAX_STATEMENTS
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -298,9 +301,8 @@ async fn statement(
         })?;
     let library = &interface.library;
     match plan {
-        Plan::Insert { sql, format, first } => {
-            let statistics = execute::insert(library, call, sql, format, first, body).await?;
-            drop(turn);
+        Plan::Insert(insert) => {
+            let statistics = execute::insert(library, call, insert, body, turn).await?;
             Ok(finished(Reply::Full(bytes::Bytes::new()), &statistics))
         }
         Plan::Statement(sql) => {

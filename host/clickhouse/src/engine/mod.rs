@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | `data/` | the database, in ClickHouse's own layout |
 //! | `engine.json` | address, user and password of the running engine; its owner's alone |
-//! | `engine.lock` | locked by the engine while it runs |
+//! | `engine.lock` | locked by the engine while it runs; empty after it ended in good order |
 //! | `engine.log` | what the engine's process printed |
 //!
 //! The library is 566 MB and not part of Canopy; [`fetch`] gets it and
@@ -26,6 +26,7 @@ mod fetch;
 mod http;
 mod library;
 mod native;
+mod repair;
 mod reply;
 mod request;
 mod serve;

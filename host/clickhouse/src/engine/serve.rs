@@ -4,11 +4,12 @@ use super::EngineError;
 use super::endpoint::{Endpoint, Files};
 use super::http::{self, Interface};
 use super::library::Library;
+use super::repair::forget_lost_blocks;
 use super::request::Credentials;
 use crate::server::{DEFAULT_DATABASE, Server};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -79,8 +80,10 @@ pub struct Engine {
     idle: Option<Duration>,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    // Released when the process or this value ends, after the shutdown.
-    _lock: File,
+    /// Holds the process's number, until the end in good order. Released when the
+    /// process or this value ends.
+    lock: File,
+    forgotten_blocks: usize,
 }
 
 impl std::fmt::Debug for Files {
@@ -123,6 +126,7 @@ impl Engine {
         let store = create(&settings.store)?;
         let files = Files::of(&store);
         let lock = lock(&files).await?;
+        let forgotten_blocks = recover(&files, &lock)?;
         let library = tokio::task::spawn_blocking({
             let (path, data) = (settings.library.clone(), files.data.clone());
             move || Library::open(&path, &data)
@@ -175,7 +179,8 @@ impl Engine {
             idle: settings.idle,
             stop,
             accepting,
-            _lock: lock,
+            lock,
+            forgotten_blocks,
         })
     }
 
@@ -187,6 +192,13 @@ impl Engine {
     /// ClickHouse's version, such as `26.7.2.1 (libchdb 26.7.3)`.
     pub fn version(&self) -> &str {
         &self.interface.version
+    }
+
+    /// How many blocks an engine that was killed had noted for deduplication
+    /// without storing them; their tokens were forgotten, so that the inserts can
+    /// be sent again.
+    pub fn forgotten_blocks(&self) -> usize {
+        self.forgotten_blocks
     }
 
     /// Runs until nobody uses the engine any more or a signal comes, then lets
@@ -207,11 +219,16 @@ impl Engine {
         self.endpoint.remove(&self.files.endpoint);
         self.stop.send_replace(true);
         let _ = self.accepting.await;
-        let _ = tokio::time::timeout(GRACE, self.interface.drained()).await;
+        let drained = tokio::time::timeout(GRACE, self.interface.drained()).await;
         let library = Arc::clone(&self.interface.library);
         tokio::task::spawn_blocking(move || library.shutdown())
             .await
             .map_err(|_| EngineError::Panicked)?;
+        if drained.is_ok() {
+            // No insert can be halfway: the next engine has nothing to repair. If
+            // this fails, it looks in vain.
+            let _ = self.lock.set_len(0);
+        }
         Ok(stopped)
     }
 }
@@ -229,8 +246,7 @@ pub(super) fn create(store: &Path) -> Result<PathBuf, EngineError> {
 async fn lock(files: &Files) -> Result<File, EngineError> {
     let lock = OpenOptions::new()
         .create(true)
-        .truncate(false)
-        .write(true)
+        .append(true)
         .mode(0o600)
         .open(&files.lock)
         .map_err(|source| EngineError::io("open", &files.lock, source))?;
@@ -258,6 +274,22 @@ async fn lock(files: &Files) -> Result<File, EngineError> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Repairs the data if the last engine did not end in good order, and notes that
+/// this one runs.
+fn recover(files: &Files, mut lock: &File) -> Result<usize, EngineError> {
+    let noted = |source| EngineError::io("write", &files.lock, source);
+    let killed = lock.metadata().map_err(noted)?.len() > 0;
+    let forgotten = if killed {
+        forget_lost_blocks(&files.data)
+            .map_err(|source| EngineError::io("repair", &files.data, source))?
+    } else {
+        0
+    };
+    // Opened for appending.
+    writeln!(lock, "{}", std::process::id()).map_err(noted)?;
+    Ok(forgotten)
 }
 
 /// Makes sure that the database of [`Engine::server`] exists, and asks for the

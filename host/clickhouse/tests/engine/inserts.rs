@@ -170,6 +170,32 @@ async fn a_token_survives_the_death_of_the_engine() {
     assert_eq!(count(&client), "400000\t39999800000");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_killed_at_its_end_is_neither_lost_nor_doubled() {
+    let store = TestStore::new();
+    let mut client = store.client().await;
+    client.query(TABLE);
+    let data = rows(100_000);
+    for round in 1..=12 {
+        let token = format!("round{round}");
+        let target = format!(
+            "/?query=INSERT+INTO+t+FORMAT+TSV&async_insert=0&insert_deduplication_token={token}"
+        );
+        let mut stream = client.connect();
+        let head = client.head("POST", &target);
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{data}", data.len()).unwrap();
+        // Somewhere while the parts are written and named.
+        tokio::time::sleep(Duration::from_millis(2 * round)).await;
+        store.signal(Signal::KILL);
+        client = store.client().await;
+        assert_eq!(client.post(&once(&token), data.as_bytes()).status, 200);
+        assert_eq!(
+            client.query("SELECT count() FROM t"),
+            (round * 100_000).to_string()
+        );
+    }
+}
+
 /// One record batch of 60,000 rows over three partitions, as the sink sends it.
 fn arrow(rows: u64) -> Vec<u8> {
     use arrow_array::{Date32Array, RecordBatch, UInt64Array};
