@@ -201,7 +201,7 @@ mod tests {
         let times = ticks(&settings, 10_000);
         assert!(times.is_sorted());
         let (first, last) = (times[0], times[9_999]);
-        assert!(first >= NOON && first < NOON + HOUR / 100);
+        assert!((NOON..NOON + HOUR / 100).contains(&first));
         assert!(last < NOON + 24 * HOUR && last > NOON + 24 * HOUR - HOUR / 10);
         let in_hour = |hour: u64| {
             let from = NOON + hour * HOUR;

@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_part() {
-        let error = |text| {
+        let error = |text: &str| {
             Incident::parse(text, Duration::ZERO)
                 .unwrap_err()
                 .to_string()

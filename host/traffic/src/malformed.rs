@@ -89,16 +89,19 @@ pub(crate) fn damage(
     random: &mut Random,
 ) -> MalformedKind {
     let length = out.len() - start;
+    let kind = match format {
+        // Any text is a value of a single field, so only a second one is wrong.
+        Format::RealTime(layout) if layout.len() == 1 => MalformedKind::TooManyFields,
+        _ => kind,
+    };
     match kind {
         MalformedKind::TooFewFields => match format {
             Format::Json => out.truncate(start + length / 2),
             _ => {
-                let tabs: Vec<usize> = (start..out.len()).filter(|at| out[*at] == b'\t').collect();
-                match tabs.get(tabs.len() / 3 + random.below(8) as usize % tabs.len().max(1)) {
-                    Some(at) => out.truncate(*at),
-                    None => {
-                        return damage(MalformedKind::TooManyFields, format, out, start, random);
-                    }
+                let tabs = (start..out.len()).filter(|at| out[*at] == b'\t');
+                let cut = random.below(tabs.clone().count() as u32) as usize;
+                if let Some(at) = tabs.clone().nth(cut) {
+                    out.truncate(at);
                 }
             }
         },

@@ -195,9 +195,11 @@ pub(crate) struct Viewer {
 /// Picks a viewer of a network: some come often, most seldom.
 pub(crate) fn viewer(seed: u64, network: usize, random: &mut Random) -> Viewer {
     let line = NETWORKS[network].operator.line;
-    // Few servers, many people.
-    let bits = if line == Line::Hosting { 6.0 } else { 13.0 };
-    let (rank, _) = random.zipf(bits);
+    // Few servers, some of them busy; many people, none of whom stands out.
+    let rank = match line {
+        Line::Hosting => random.zipf(6.0).0,
+        Line::Fixed | Line::Mobile => random.zipf(11.0).0 + u64::from(random.below(256)),
+    };
     viewer_by_rank(seed, network, rank)
 }
 

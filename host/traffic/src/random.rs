@@ -88,7 +88,7 @@ pub(crate) fn exp2(x: f64) -> f64 {
     let t = x - whole;
     // Taylor series of 2^t around 0, to the 7th power.
     let fraction = 1.0
-        + t * (0.693_147_180_559_945_3
+        + t * (std::f64::consts::LN_2
             + t * (0.240_226_506_959_100_7
                 + t * (0.055_504_108_664_821_58
                     + t * (0.009_618_129_107_628_477

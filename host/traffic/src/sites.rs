@@ -254,16 +254,23 @@ pub(crate) struct Served {
 impl Route {
     #[rustfmt::skip]
     pub(crate) const fn served(self) -> &'static Served {
-        const fn served(
-            pattern: &'static str, stored: bool, content_type: &'static str, hits: f64, bits: f64,
-            bytes: f64, spread: f64, wanted: Wanted, answers: Answers,
-        ) -> Served {
-            Served { pattern, stored, content_type, hits, bits, bytes, spread, wanted, answers }
-        }
         use {Answers as A, Wanted as W};
         macro_rules! table {
-            ($($route:ident: $($value:expr),*;)*) => {
-                match self { $(Route::$route => const { &served($($value),*) }),* }
+            ($($route:ident: $pattern:expr, $stored:expr, $content_type:expr, $hits:expr, $bits:expr,
+               $bytes:expr, $spread:expr, $wanted:expr, $answers:expr;)*) => {
+                match self {
+                    $(Route::$route => &Served {
+                        pattern: $pattern,
+                        stored: $stored,
+                        content_type: $content_type,
+                        hits: $hits,
+                        bits: $bits,
+                        bytes: $bytes,
+                        spread: $spread,
+                        wanted: $wanted,
+                        answers: $answers,
+                    }),*
+                }
             };
         }
         table! {
