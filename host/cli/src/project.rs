@@ -78,6 +78,9 @@ impl Project {
             Some(file) => Settings::read(file)?,
             None => Settings::defaults(PathBuf::from(".")),
         };
+        for warning in settings.warnings() {
+            eprintln!("warning: {warning}");
+        }
         if args.clickhouse.is_some() {
             settings.clickhouse.url = args.clickhouse.clone();
         } else if args.store.is_some() {

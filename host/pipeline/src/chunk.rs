@@ -206,7 +206,7 @@ impl Chunker {
                 return Cut::Chunk(self.take(scan.whole_lines, false, false));
             }
             // The line after the last whole one is too long to wait for its end.
-            if self.buffer.len() - scan.whole_lines >= MAX_LINE_BYTES {
+            if scan.oversize || self.buffer.len() - scan.whole_lines >= MAX_LINE_BYTES {
                 return Cut::Chunk(if scan.whole_lines > 0 {
                     self.take(scan.whole_lines, false, false)
                 } else {
@@ -282,13 +282,21 @@ struct Scan {
     lines: usize,
     whole_lines: usize,
     full: bool,
+    /// The line after the whole ones is too long, though its end is in sight:
+    /// how much of it was read at once must make no difference.
+    oversize: bool,
 }
 
 impl Scan {
     fn over(&mut self, buffer: &[u8], settings: &ChunkSettings) {
         for newline in memchr::memchr_iter(b'\n', &buffer[self.scanned..]) {
+            let end = self.scanned + newline + 1;
+            if end - self.whole_lines > MAX_LINE_BYTES {
+                self.oversize = true;
+                return;
+            }
             self.lines += 1;
-            self.whole_lines = self.scanned + newline + 1;
+            self.whole_lines = end;
             if self.lines >= settings.max_lines || self.whole_lines >= settings.max_bytes {
                 self.full = true;
                 return;

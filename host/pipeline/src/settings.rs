@@ -271,7 +271,14 @@ impl Settings {
                 self.logs.sampling_rate
             ));
         }
-        self.layout()?;
+        let layout = self.layout()?;
+        if !layout.contains("timestamp") && self.clickhouse.ttl_days.is_some() {
+            return Err(
+                "logs.fields leaves out timestamp, so rows have no time, and clickhouse.ttl-days \
+                 would drop them at once: add the field, or leave ttl-days out"
+                    .to_owned(),
+            );
+        }
         let mut names = std::collections::HashSet::new();
         for plugin in &self.plugins {
             if !names.insert(plugin.name.as_str()) {
@@ -306,6 +313,18 @@ impl Settings {
             )),
             Fields::List(names) => Layout::from_names(names.iter().map(String::as_str))
                 .map_err(|error| format!("logs.fields: {error}")),
+        }
+    }
+
+    /// Returns what works but is hardly meant.
+    pub fn warnings(&self) -> Vec<String> {
+        match self.layout() {
+            Ok(layout) if !layout.contains("timestamp") => vec![
+                "logs.fields leaves out timestamp: every row of a real-time log gets the time \
+                 1970-01-01"
+                    .to_owned(),
+            ],
+            _ => Vec::new(),
         }
     }
 
@@ -439,6 +458,15 @@ mod tests {
         let message = error("[logs]\nfields = [\"timestamp\", \"cs-uri-stm\"]\n");
         assert!(message.contains("cs-uri-stm"), "{message}");
         assert!(message.contains("cs-uri-stem"), "{message}");
+    }
+
+    #[test]
+    fn rows_without_a_time_are_warned_of_and_never_dropped_by_age() {
+        let fields = "[logs]\nfields = [\"cs-uri-stem\"]\n";
+        let settings = Settings::parse(fields, PathBuf::from(".")).unwrap();
+        assert!(settings.warnings()[0].contains("timestamp"));
+        let message = error(&format!("{fields}[clickhouse]\nttl-days = 30\n"));
+        assert!(message.contains("ttl-days would drop them"), "{message}");
     }
 
     #[test]

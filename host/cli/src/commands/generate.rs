@@ -162,6 +162,10 @@ fn settings(args: &Args) -> Result<Settings> {
             window,
         },
     };
+    if args.rate.is_some() {
+        // A rate is meant as it is said, at night too.
+        settings.diurnal = 0.0;
+    }
     settings.profile = Profile::ALL
         .iter()
         .find(|(name, _)| *name == args.profile)
