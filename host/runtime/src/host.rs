@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, Precompiled, Store};
 
+use crate::clock::Clock;
 use crate::contract::{self, v0_1};
 use crate::descriptor::{DescribeError, Descriptor};
 use crate::instance::{GuestState, Instance};
@@ -22,9 +22,6 @@ const WASMTIME_VERSION: &str = "48.0.8";
 
 /// Counts changes of [`engine_config`] that make older artifacts unloadable.
 const ENGINE_REVISION: u32 = 1;
-
-/// How often deadlines are looked at.
-const TICK: Duration = Duration::from_millis(5);
 
 /// The CPU that code is compiled for: the architecture's baseline and, on
 /// x86-64, what every such CPU since about 2009 has (x86-64-v2). Without a
@@ -201,22 +198,9 @@ impl Host {
         &self.inner.engine
     }
 
-    /// Lets deadlines pass for as long as the value returned lives.
-    pub(crate) fn running(&self) -> Running<'_> {
-        self.inner.clock.enter();
-        Running {
-            clock: &self.inner.clock,
-        }
-    }
-
-    /// Returns a deadline in ticks of the epoch, from now: never less than
-    /// `deadline`, at most two ticks more.
-    pub(crate) fn ticks(&self, deadline: Duration) -> u64 {
-        let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos());
-        u64::try_from(ticks)
-            .unwrap_or(u64::MAX / 2)
-            .saturating_add(1)
-            .min(u64::MAX / 2)
+    /// What deadlines are measured with.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
     }
 }
 
@@ -252,75 +236,6 @@ fn engine_config() -> wasmtime::Result<Config> {
     // The same input gives the same output on every machine.
     config.wasm_relaxed_simd(false);
     Ok(config)
-}
-
-/// When the epoch advances: only while a plugin runs, so that an idle process
-/// sleeps.
-#[derive(Default)]
-struct Clock {
-    state: Mutex<ClockState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct ClockState {
-    running: usize,
-    stopped: bool,
-}
-
-impl Clock {
-    fn lock(&self) -> MutexGuard<'_, ClockState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self) {
-        let mut state = self.lock();
-        state.running += 1;
-        if state.running == 1 {
-            self.changed.notify_one();
-        }
-    }
-
-    fn leave(&self) {
-        self.lock().running -= 1;
-    }
-
-    fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_one();
-    }
-
-    fn tick_until_stopped(&self, tick: impl Fn()) {
-        let mut state = self.lock();
-        while !state.stopped {
-            if state.running == 0 {
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            } else {
-                let (after, waited) = self
-                    .changed
-                    .wait_timeout(state, TICK)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state = after;
-                if waited.timed_out() {
-                    tick();
-                }
-            }
-        }
-    }
-}
-
-/// A plugin is running; see [`Host::running`].
-pub(crate) struct Running<'a> {
-    clock: &'a Clock,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.clock.leave();
-    }
 }
 
 /// A component that is ready to be instantiated. Cheap to clone.
@@ -433,27 +348,5 @@ mod tests {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte)),
             "{key}"
         );
-    }
-
-    #[test]
-    fn the_epoch_stands_still_while_nothing_runs() {
-        let host = Host::new().unwrap();
-        let clock = Arc::clone(&host.inner.clock);
-        assert_eq!(clock.lock().running, 0);
-        {
-            let _running = host.running();
-            assert_eq!(clock.lock().running, 1);
-        }
-        assert_eq!(clock.lock().running, 0);
-        drop(host);
-        assert!(clock.lock().stopped);
-    }
-
-    #[test]
-    fn a_deadline_in_ticks_is_never_short() {
-        let host = Host::new().unwrap();
-        assert_eq!(host.ticks(Duration::ZERO), 1);
-        assert_eq!(host.ticks(Duration::from_millis(12)), 4);
-        assert!(host.ticks(Duration::MAX) > 1 << 40);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wasmtime::{Store, Trap};
 
+use crate::clock::ticks;
 use crate::contract::v0_1::{self, ColumnIn, Descriptor, Guest, Output, ReadError, Schema};
 use crate::failure::Failure;
 use crate::host::Loaded;
@@ -125,8 +126,8 @@ impl Instance {
         let mut store = Store::new(loaded.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(DESCRIPTION_BYTES);
-        let _running = loaded.host().running();
-        store.set_epoch_deadline(loaded.host().ticks(limits.configure_deadline));
+        let _running = loaded.host().clock().running();
+        store.set_epoch_deadline(ticks(limits.configure_deadline));
         let instance = loaded.instantiate(&mut store);
         let guest = instance
             .and_then(|instance| Guest::find(&mut store, &instance, loaded.guest_interface()));
@@ -189,11 +190,10 @@ impl Instance {
         returned_bytes: usize,
         call: impl FnOnce(&Guest, &mut Store<GuestState>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
-        let _running = self.loaded.host().running();
+        let _running = self.loaded.host().clock().running();
         self.store.data_mut().limiter.forget_refusal();
         self.store.set_hostcall_fuel(returned_bytes);
-        self.store
-            .set_epoch_deadline(self.loaded.host().ticks(deadline));
+        self.store.set_epoch_deadline(ticks(deadline));
         call(&self.guest, &mut self.store)
             .map_err(|error| failure(&error, self.store.data(), deadline))
     }

@@ -40,6 +40,7 @@ mod artifact;
 mod assemble;
 mod chain;
 mod check;
+mod clock;
 mod contract;
 mod descriptor;
 mod distinct;

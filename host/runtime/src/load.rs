@@ -111,7 +111,7 @@ pub(crate) fn inspect(component: &[u8]) -> Result<(), LoadError> {
         });
     }
     let malformed = |error: wasmparser::BinaryReaderError| LoadError::Malformed {
-        offset: error.offset() as usize,
+        offset: error.offset(),
         message: error.message().to_owned(),
     };
     let (mut imports, mut exports) = (Vec::new(), Vec::new());

@@ -344,9 +344,9 @@ impl Guest {
             function("transform")?,
         );
         Ok(Guest {
-            describe: instance.get_typed_func(&mut store, &describe)?,
-            configure: instance.get_typed_func(&mut store, &configure)?,
-            transform: instance.get_typed_func(&mut store, &transform)?,
+            describe: instance.get_typed_func(&mut store, describe)?,
+            configure: instance.get_typed_func(&mut store, configure)?,
+            transform: instance.get_typed_func(&mut store, transform)?,
         })
     }
 
