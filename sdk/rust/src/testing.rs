@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::host::{Data, Level, Told, told};
 use crate::output::{Boolean, Float, Int, Nullable, Text, Timestamp, Writer};
 use crate::plugin::{Instance, Plugin};
+use crate::row::Transformed;
 use crate::schema::Schema;
 
 /// A plugin under test, given rows as JSON objects from column name to value.
@@ -136,6 +137,18 @@ impl<P: Plugin> Harness<P> {
             log,
             counters,
         })
+    }
+
+    /// Runs a batch of columns through the plugin, the way the host does:
+    /// `inputs` are the columns it reads in their order, each with `rows` rows.
+    /// For benchmarks.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin says is wrong with its configuration or data, or where
+    /// the columns are not those it reads.
+    pub fn transform(&mut self, rows: u32, inputs: &[Column]) -> Result<Transformed, Error> {
+        self.instance()?.transform(rows, inputs)
     }
 
     /// Returns the JSON Schema of the plugin's configuration.
