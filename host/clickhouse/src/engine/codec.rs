@@ -1,6 +1,6 @@
 //! Compression of request and response bodies.
 
-use super::library::Exception;
+use super::exception::Exception;
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING};

@@ -26,7 +26,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchProgress {
-    /// npm downloads the package, about 150 MB.
+    /// npm downloads the package, 178 MB.
     Downloading,
     /// The package's digest is compared with the pinned one.
     Verifying,

@@ -5,10 +5,12 @@
 //! connection of its own, so settings and temporary tables end with it.
 
 use super::codec::Decoder;
-use super::execute::{self, Failure, Outcome, Plan, RequestBody};
-use super::library::{Exception, Library, Statistics};
+use super::exception::Exception;
+use super::execute::{self, Failure, Plan, RequestBody};
+use super::library::{Library, Statistics};
 use super::reply::{self, Reply};
 use super::request::{Call, Credentials, multipart};
+use super::select::{self, Outcome};
 use bytes::BytesMut;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
@@ -36,8 +38,9 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 pub(super) struct Interface {
     pub(super) library: Arc<Library>,
     pub(super) credentials: Credentials,
-    /// `SELECT version()`.
+    /// ClickHouse's and the library's.
     pub(super) version: String,
+    timezone: String,
     statements: Arc<Semaphore>,
     use_count: Mutex<UseCount>,
 }
@@ -49,11 +52,17 @@ struct UseCount {
 }
 
 impl Interface {
-    pub(super) fn new(library: Arc<Library>, credentials: Credentials, version: String) -> Self {
+    pub(super) fn new(
+        library: Arc<Library>,
+        credentials: Credentials,
+        version: String,
+        timezone: String,
+    ) -> Self {
         Self {
             library,
             credentials,
             version,
+            timezone,
             statements: Arc::new(Semaphore::new(MAX_STATEMENTS)),
             use_count: Mutex::new(UseCount {
                 connections: 0,
@@ -215,7 +224,9 @@ async fn answer(interface: &Arc<Interface>, request: Request<Incoming>) -> Respo
         headers.insert(reply::QUERY_ID, query_id);
     }
     headers.insert(DISPLAY_NAME, HeaderValue::from_static("canopy"));
-    headers.insert(TIMEZONE, HeaderValue::from_static("UTC"));
+    if let Ok(timezone) = HeaderValue::from_str(&interface.timezone) {
+        headers.insert(TIMEZONE, timezone);
+    }
     response
 }
 
@@ -308,7 +319,7 @@ async fn statement(
         Plan::Statement(sql) => {
             let encoder = call.encoder(headers);
             let version = &interface.version;
-            let outcome = execute::run(library, call, sql, encoder, version, turn).await?;
+            let outcome = select::run(library, call, sql, encoder, version, turn).await?;
             Ok(respond(outcome))
         }
     }

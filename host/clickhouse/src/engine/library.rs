@@ -1,9 +1,10 @@
 //! A safe wrapper over the C interface of `libchdb`, ClickHouse in a library.
 //!
-//! The C interface is declared in chdb-core's `programs/local/chdb.h`. Every
-//! unsafe call of the engine is in this file.
+//! Every call of the C interface is in this file.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use super::exception::Exception;
+use super::ffi::{Analysis, Api, Handle, RawResult};
+use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -47,64 +48,6 @@ pub enum LibraryError {
     },
 }
 
-/// An exception of ClickHouse, as its HTTP interface would report it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Exception {
-    /// The error code, such as 60 for `UNKNOWN_TABLE`; 1002 (`UNKNOWN_EXCEPTION`)
-    /// when the engine gave none.
-    pub code: i32,
-    /// The text, beginning `Code: N. DB::Exception:` and ending with the code's
-    /// name in parentheses.
-    pub message: String,
-}
-
-impl Exception {
-    /// Reads the code out of the engine's text.
-    pub(crate) fn parse(text: &str) -> Self {
-        let text = text.trim_end();
-        let code = text
-            .strip_prefix("Code: ")
-            .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())
-            .and_then(|digits| digits.parse().ok());
-        match code {
-            Some(code) => Self {
-                code,
-                message: text.to_owned(),
-            },
-            None => Self::new(UNKNOWN_EXCEPTION, "UNKNOWN_EXCEPTION", text),
-        }
-    }
-
-    /// An exception raised by this crate, in the engine's own form.
-    pub(crate) fn new(code: i32, name: &str, text: impl std::fmt::Display) -> Self {
-        Self {
-            code,
-            message: format!("Code: {code}. DB::Exception: {text} ({name})"),
-        }
-    }
-}
-
-/// ClickHouse's code for an exception without a code of its own.
-const UNKNOWN_EXCEPTION: i32 = 1002;
-
-#[repr(C)]
-struct RawResult {
-    internal: *mut c_void,
-}
-
-type Handle = *mut c_void;
-
-/// `chdb_query_analysis_v1`.
-#[repr(C)]
-#[derive(Default)]
-struct Analysis {
-    struct_size: u32,
-    statement_count: u32,
-    flags: u32,
-    query_class: u32,
-}
-
 /// What a statement does to state that outlives it: `chdb_query_class`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatementClass {
@@ -135,66 +78,6 @@ pub struct Statistics {
     pub result_bytes: u64,
     /// Time the statement took.
     pub elapsed: std::time::Duration,
-}
-
-macro_rules! api {
-    ($($field:ident: $name:literal = fn($($argument:ty),*) $(-> $output:ty)?;)*) => {
-        /// The functions of the C interface that Canopy calls.
-        struct Api { $($field: unsafe extern "C" fn($($argument),*) $(-> $output)?,)* }
-
-        impl Api {
-            /// # Safety
-            ///
-            /// `library` must be libchdb, so that the functions have these types,
-            /// and must stay loaded as long as the value is used.
-            unsafe fn resolve(library: &libloading::Library, path: &Path) -> Result<Self, LibraryError> {
-                Ok(Self {
-                    $($field: {
-                        // SAFETY: the caller vouches for the types.
-                        let symbol = unsafe { library.get($name.as_bytes()) };
-                        *symbol.map_err(|source| LibraryError::Symbol {
-                            path: path.to_owned(),
-                            symbol: $name,
-                            source,
-                        })?
-                    },)*
-                })
-            }
-        }
-    };
-}
-
-api! {
-    version: "chdb_version" = fn() -> *const c_char;
-    set_signal_handlers_enabled: "chdb_set_signal_handlers_enabled" = fn(c_int);
-    connect: "chdb_connect" = fn(c_int, *const *const c_char) -> *mut Handle;
-    close: "chdb_close_conn" = fn(*mut Handle);
-    shutdown: "chdb_shutdown" = fn() -> c_int;
-    classify: "chdb_classify_query_n" = fn(Handle, *const c_char, usize, *const c_char, usize, *mut Analysis) -> c_int;
-    query: "chdb_query_with_params_n" = fn(
-        Handle, *const c_char, usize, *const c_char, usize,
-        *const *const c_char, *const usize, *const *const c_char, *const usize, usize
-    ) -> *mut RawResult;
-    destroy_result: "chdb_destroy_query_result" = fn(*mut RawResult);
-    result_buffer: "chdb_result_buffer" = fn(*mut RawResult) -> *const c_char;
-    result_length: "chdb_result_length" = fn(*mut RawResult) -> usize;
-    result_error: "chdb_result_error" = fn(*mut RawResult) -> *const c_char;
-    result_elapsed: "chdb_result_elapsed" = fn(*mut RawResult) -> f64;
-    result_rows: "chdb_result_rows_read" = fn(*mut RawResult) -> u64;
-    result_bytes: "chdb_result_bytes_read" = fn(*mut RawResult) -> u64;
-    storage_rows: "chdb_result_storage_rows_read" = fn(*mut RawResult) -> u64;
-    storage_bytes: "chdb_result_storage_bytes_read" = fn(*mut RawResult) -> u64;
-    written_rows: "chdb_result_rows_written" = fn(*mut RawResult) -> u64;
-    written_bytes: "chdb_result_bytes_written" = fn(*mut RawResult) -> u64;
-    insert: "chdb_stream_insert_with_params_n" = fn(
-        Handle, *const c_char, usize, *const c_char, usize,
-        *const *const c_char, *const usize, *const *const c_char, *const usize, usize
-    ) -> Handle;
-    insert_append: "chdb_stream_append" = fn(Handle, *const c_void, usize) -> c_int;
-    insert_done: "chdb_stream_done" = fn(Handle) -> *mut RawResult;
-    insert_cancel: "chdb_stream_cancel_insert" = fn(Handle);
-    insert_error: "chdb_stream_insert_error" = fn(Handle) -> *const c_char;
-    destroy_insert: "chdb_destroy_insert_stream" = fn(Handle);
 }
 
 /// The loaded library with its engine running over one data folder.

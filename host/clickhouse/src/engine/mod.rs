@@ -21,22 +21,24 @@
 
 mod codec;
 mod endpoint;
+mod exception;
 mod execute;
 mod fetch;
+mod ffi;
 mod http;
 mod library;
 mod native;
 mod repair;
 mod reply;
 mod request;
+mod select;
 mod serve;
 mod statement;
 mod store;
 
+pub use exception::Exception;
 pub use fetch::{FetchError, FetchProgress, LIBRARY_VERSION, MissingLibrary, fetch, find_library};
-pub use library::{
-    Connection, Exception, Library, LibraryError, QueryResult, StatementClass, Statistics,
-};
+pub use library::{Connection, Library, LibraryError, QueryResult, StatementClass, Statistics};
 pub use serve::{Engine, ServeSettings, Stopped, serve};
 pub use store::{EngineCommand, Store};
 

@@ -9,7 +9,7 @@
 //!
 //! <https://clickhouse.com/docs/native-protocol/columns>
 
-use super::library::Exception;
+use super::exception::Exception;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// `DBMS_MIN_REVISION_WITH_BLOCK_INFO`.

@@ -1,7 +1,8 @@
 //! Answers of the HTTP interface: bodies, exceptions and headers.
 
 use super::codec::Encoder;
-use super::library::{Exception, Statistics};
+use super::exception::Exception;
+use super::library::Statistics;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};

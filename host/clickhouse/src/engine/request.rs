@@ -1,7 +1,8 @@
 //! What a request of the HTTP interface asks for, without its body.
 
 use super::codec::Encoder;
-use super::library::{Exception, Parameter};
+use super::exception::Exception;
+use super::library::Parameter;
 use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};

@@ -135,7 +135,7 @@ impl Engine {
             .await
             .map_err(|_| EngineError::Panicked)?
             .map_err(EngineError::Library)?;
-        let version = prepare(&library)?;
+        let (version, timezone) = prepare(&library)?;
         let listener =
             TcpListener::bind(settings.listen)
                 .await
@@ -167,7 +167,7 @@ impl Engine {
             user: USER.to_owned(),
             password,
         };
-        let interface = Arc::new(Interface::new(library, credentials, version));
+        let interface = Arc::new(Interface::new(library, credentials, version, timezone));
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(http::accept(listener, Arc::clone(&interface), stopped));
         endpoint.write(&files.endpoint)?;
@@ -293,22 +293,21 @@ fn recover(files: &Files, mut lock: &File) -> Result<usize, EngineError> {
 }
 
 /// Makes sure that the database of [`Engine::server`] exists, and asks for the
-/// version.
-fn prepare(library: &Arc<Library>) -> Result<String, EngineError> {
+/// version and the time zone.
+fn prepare(library: &Arc<Library>) -> Result<(String, String), EngineError> {
     let mut connection = library.connect().map_err(EngineError::Library)?;
     let create = format!("CREATE DATABASE IF NOT EXISTS `{DEFAULT_DATABASE}`");
     connection
         .query(&create, "Null", &[])
         .map_err(EngineError::Exception)?;
-    let version = connection
-        .query("SELECT version()", "TSVRaw", &[])
-        .map_err(EngineError::Exception)?;
-    let version = String::from_utf8_lossy(version.as_ref());
-    Ok(format!(
-        "{} (libchdb {})",
-        version.trim(),
-        library.version()
-    ))
+    let mut ask = |expression| {
+        let answer = connection.query(&format!("SELECT {expression}"), "TSVRaw", &[]);
+        answer
+            .map(|answer| String::from_utf8_lossy(answer.as_ref()).trim().to_owned())
+            .map_err(EngineError::Exception)
+    };
+    let version = format!("{} (libchdb {})", ask("version()")?, library.version());
+    Ok((version, ask("timezone()")?))
 }
 
 /// 256 random bits in hexadecimal.
