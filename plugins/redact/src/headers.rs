@@ -1,9 +1,9 @@
 //! Scrubbing of cookies and of request headers.
 
-use canopy_sdk::Text;
+use std::ops::Range;
 
-use crate::REDACTED;
 use crate::address::Prefixes;
+use crate::edit::{Edit, pieces};
 use crate::names::{Names, Signs};
 use crate::url;
 
@@ -86,94 +86,103 @@ const URL_HEADERS: [&str; 4] = [
 const CREDENTIAL_SCHEMES: [&str; 3] = ["bearer ", "basic ", "digest "];
 
 impl Rules {
-    /// Appends a `Cookie` header's value with the values replaced of all
-    /// cookies that are not kept.
+    /// Replaces the values of all cookies that are not kept in the value of a
+    /// `Cookie` header.
     ///
     /// Names stay, so that it can be seen which cookies are sent. An element
     /// without a name is a value and is replaced.
-    pub(crate) fn cookies(&self, value: &str, out: &mut Text) {
-        if value.is_empty() {
-            return;
-        }
-        for (index, cookie) in value.split(';').enumerate() {
-            if index > 0 {
-                out.push(';');
-            }
-            let trimmed = cookie.trim_start();
-            out.push_str(&cookie[..cookie.len() - trimmed.len()]);
-            match trimmed.split_once('=') {
-                Some((_, "")) => out.push_str(trimmed),
-                Some((name, kept))
-                    if self.cookies.contains(name)
-                        && !self.parameters.assigned_in(kept, Signs::EqualsOrColon) =>
-                {
-                    out.push_str(trimmed);
+    pub(crate) fn cookies(&self, edit: &mut Edit<'_, '_>, part: Range<usize>) {
+        let text = edit.part(0..part.end);
+        for cookie in pieces(text, part, b';') {
+            let cookie = without_space(text, cookie);
+            let whole = &text[cookie.clone()];
+            let Some((name, value)) = whole.split_once('=') else {
+                if !whole.is_empty() {
+                    edit.redact(cookie);
                 }
-                Some((name, _)) => {
-                    out.push_str(name);
-                    out.push('=');
-                    out.push_str(REDACTED);
-                }
-                None if trimmed.is_empty() => {}
-                None => out.push_str(REDACTED),
+                continue;
+            };
+            let is_kept = value.is_empty()
+                || self.cookies.contains(name)
+                    && !self.parameters.assigned_in(value, Signs::EqualsOrColon);
+            if !is_kept {
+                edit.redact(cookie.start + name.len() + 1..cookie.end);
             }
         }
     }
 
-    /// Appends a block of headers, `Name:Value` one a line, with listed values
-    /// replaced, cookies and URLs scrubbed and addresses cut.
+    /// Scrubs a block of headers, `Name:Value` one a line: listed values are
+    /// replaced, cookies and URLs scrubbed, addresses cut.
     ///
     /// A line that is no header is replaced wholly.
-    pub(crate) fn header_block(&self, value: &str, out: &mut Text) {
-        for (index, line) in value.split('\n').enumerate() {
-            if index > 0 {
-                out.push('\n');
+    pub(crate) fn header_block(&self, edit: &mut Edit<'_, '_>, part: Range<usize>) {
+        let text = edit.part(0..part.end);
+        for mut line in pieces(text, part, b'\n') {
+            if text[line.clone()].ends_with('\r') {
+                line.end -= 1;
             }
-            let (line, carriage_return) = match line.strip_suffix('\r') {
-                Some(line) => (line, "\r"),
-                None => (line, ""),
-            };
-            match line.split_once(':') {
-                Some((name, value)) if is_token(name) => {
-                    out.push_str(name);
-                    out.push(':');
-                    let trimmed = value.trim_start();
-                    out.push_str(&value[..value.len() - trimmed.len()]);
-                    self.header(name, trimmed, out);
+            let bytes = &text.as_bytes()[line.clone()];
+            let name_length = bytes.iter().position(|byte| !is_token(*byte));
+            match name_length {
+                Some(length @ 1..) if bytes[length] == b':' => {
+                    let name = &text[line.start..line.start + length];
+                    let value = without_space(text, line.start + length + 1..line.end);
+                    self.header(edit, name, value);
                 }
-                _ if line.is_empty() => {}
-                _ => out.push_str(REDACTED),
+                _ if bytes.is_empty() => {}
+                _ => edit.redact(line),
             }
-            out.push_str(carriage_return);
         }
     }
 
-    fn header(&self, name: &str, value: &str, out: &mut Text) {
+    fn header(&self, edit: &mut Edit<'_, '_>, name: &str, value: Range<usize>) {
         let is_one_of = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-        if value.is_empty() {
+        let text = edit.part(value.clone());
+        if text.is_empty() {
             return;
         }
         if name.eq_ignore_ascii_case("cookie") {
-            self.cookies(value, out);
+            self.cookies(edit, value);
         } else if is_one_of(&ADDRESS_HEADERS) {
-            self.prefixes.list(value, out);
-        } else if self.headers.contains(name.as_bytes()) || is_credential(value) {
-            out.push_str(REDACTED);
+            self.prefixes.list(edit, value);
+        } else if self.headers.contains(name.as_bytes()) || is_credential(text) {
+            edit.redact(value);
         } else if is_one_of(&URL_HEADERS) {
-            url::url(value, &self.parameters, out);
-        } else if self.parameters.assigned_in(value, Signs::EqualsOrColon) {
-            out.push_str(REDACTED);
-        } else {
-            out.push_str(value);
+            url::url(edit, value, &self.parameters);
+        } else if self.parameters.assigned_in(text, Signs::EqualsOrColon) {
+            edit.redact(value);
         }
     }
 }
 
-/// Tells whether `name` may be the name of a header.
-fn is_token(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token)
+/// Returns `part` of a text less the spaces at its start.
+fn without_space(text: &str, part: Range<usize>) -> Range<usize> {
+    let bytes = &text.as_bytes()[part.clone()];
+    let spaces = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
+    part.start + spaces.count()..part.end
 }
+
+/// Tells whether the name of a header may have this byte.
+fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// The bytes of names of headers, as a table because every name is checked.
+static TOKEN: [bool; 256] = {
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        table[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+};
 
 fn is_credential(value: &str) -> bool {
     CREDENTIAL_SCHEMES.iter().any(|scheme| {
@@ -185,6 +194,7 @@ fn is_credential(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use canopy_sdk::Text;
     use proptest::prelude::*;
 
     use super::*;
@@ -198,16 +208,20 @@ mod tests {
         }
     }
 
-    fn cookies(value: &str) -> String {
+    fn run(scrub: fn(&Rules, &mut Edit<'_, '_>, Range<usize>), value: &str) -> String {
         let mut out = Text::default();
-        rules().cookies(value, &mut out);
+        let mut edit = Edit::new(value, &mut out);
+        scrub(&rules(), &mut edit, 0..value.len());
+        edit.finish();
         out.as_str().to_owned()
     }
 
+    fn cookies(value: &str) -> String {
+        run(Rules::cookies, value)
+    }
+
     fn headers(value: &str) -> String {
-        let mut out = Text::default();
-        rules().header_block(value, &mut out);
-        out.as_str().to_owned()
+        run(Rules::header_block, value)
     }
 
     #[test]

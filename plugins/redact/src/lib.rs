@@ -8,22 +8,24 @@
 //! - [`Redact`] is the plugin, [`Config`] what can be configured;
 //! - `address` cuts addresses, `url` scrubs query strings and URLs, `headers`
 //!   scrubs cookies and headers;
+//! - `edit` writes a value with parts of it replaced;
 //! - `names` decides whether a name is that of a secret.
 
 mod address;
 mod config;
+mod edit;
 mod headers;
 mod names;
 mod url;
+
+use std::ops::Range;
 
 use canopy_sdk::prelude::*;
 
 use crate::config::Column;
 pub use crate::config::Config;
+use crate::edit::Edit;
 use crate::headers::Rules;
-
-/// What stands in the place of a value that was there.
-const REDACTED: &str = "REDACTED";
 
 /// The plugin.
 #[derive(Debug)]
@@ -86,20 +88,45 @@ impl Plugin for Redact {
     // text is the empty text: no need to ask which are selected.
     fn row(&mut self, request: Request<'_>, row: &mut Row<Redacted>) -> RowResult {
         let rules = &self.rules;
-        rules.prefixes.column(request.c_ip, &mut row.c_ip);
-        rules
-            .prefixes
-            .list(request.x_forwarded_for, &mut row.x_forwarded_for);
-        url::path(request.cs_uri_stem, &rules.parameters, &mut row.cs_uri_stem);
-        url::query(
-            request.cs_uri_query,
-            &rules.parameters,
-            &mut row.cs_uri_query,
+        let names = &rules.parameters;
+        edit(request.c_ip, &mut row.c_ip, |edit, whole| {
+            rules.prefixes.column(edit, whole)
+        });
+        edit(
+            request.x_forwarded_for,
+            &mut row.x_forwarded_for,
+            |edit, whole| {
+                rules.prefixes.list(edit, whole);
+            },
         );
-        url::url(request.cs_referer, &rules.parameters, &mut row.cs_referer);
-        rules.cookies(request.cs_cookie, &mut row.cs_cookie);
-        rules.header_block(request.cs_headers, &mut row.cs_headers);
+        edit(request.cs_uri_stem, &mut row.cs_uri_stem, |edit, whole| {
+            url::path(edit, whole, names)
+        });
+        edit(
+            request.cs_uri_query,
+            &mut row.cs_uri_query,
+            |edit, whole| url::query(edit, whole, names),
+        );
+        edit(request.cs_referer, &mut row.cs_referer, |edit, whole| {
+            url::url(edit, whole, names)
+        });
+        edit(request.cs_cookie, &mut row.cs_cookie, |edit, whole| {
+            rules.cookies(edit, whole)
+        });
+        edit(request.cs_headers, &mut row.cs_headers, |edit, whole| {
+            rules.header_block(edit, whole)
+        });
         Ok(Verdict::Keep)
+    }
+}
+
+/// Writes a column's value, edited.
+fn edit(value: &str, out: &mut Text, scrub: impl FnOnce(&mut Edit<'_, '_>, Range<usize>)) {
+    // Most columns of most rows are empty.
+    if !value.is_empty() {
+        let mut edit = Edit::new(value, out);
+        scrub(&mut edit, 0..value.len());
+        edit.finish();
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2, memchr3};
+
 /// The longest name whose normal form is worth making, in bytes. Nobody names
 /// a parameter so; a longer name counts as secret because it cannot be judged.
 const MAX_NAME_BYTES: usize = 128;
@@ -127,26 +129,28 @@ impl Names {
     /// (`next=%2Flogin%3Ftoken%3Dabc`), JSON in a cookie.
     pub(crate) fn assigned_in(&self, text: &str, signs: Signs) -> bool {
         let bytes = text.as_bytes();
-        let is_sign = |byte: &u8| *byte == b'=' || *byte == b':' && signs == Signs::EqualsOrColon;
-        if !bytes.iter().any(|byte| *byte == b'%' || is_sign(byte)) {
+        let find = |bytes: &[u8]| match signs {
+            Signs::Equals => memchr2(b'=', b'%', bytes),
+            Signs::EqualsOrColon => memchr3(b'=', b':', b'%', bytes),
+        };
+        let Some(first) = find(bytes) else {
             return false;
-        }
-        let decoded: Cow<'_, [u8]> = if bytes.contains(&b'%') {
+        };
+        let decoded: Cow<'_, [u8]> = if memchr(b'%', &bytes[first..]).is_some() {
             let mut decoded = Vec::with_capacity(bytes.len());
             decode_fully(bytes, &mut decoded);
             decoded.into()
         } else {
             bytes.into()
         };
-        let mut rest = &decoded[..];
         let mut start = 0;
-        while let Some(at) = rest.iter().position(is_sign) {
+        while let Some(at) = find(&decoded[start..]) {
             let end = start + at;
-            if self.contains_at_end(&decoded[start..end], decoded[end]) {
+            let sign = decoded[end];
+            if sign != b'%' && self.contains_at_end(&decoded[start..end], sign) {
                 return true;
             }
             start = end + 1;
-            rest = &decoded[start..];
         }
         false
     }

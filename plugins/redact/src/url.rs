@@ -1,73 +1,65 @@
 //! Scrubbing of query strings and URLs.
 
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
-use canopy_sdk::Text;
-
-use crate::REDACTED;
+use crate::edit::{Edit, pieces};
 use crate::names::{Names, Signs};
 
-/// Appends a query string with the values of listed parameters replaced.
+/// Replaces the values of listed parameters in a query string.
 ///
 /// Parameters are separated by `&` or `;`. Names and separators stay, so the
 /// shape of a request can still be counted. A parameter whose name is not
 /// listed is replaced too where it holds a listed name with a value.
-pub(crate) fn query(value: &str, names: &Names, out: &mut Text) {
-    for (index, piece) in value.split('&').enumerate() {
-        if index > 0 {
-            out.push('&');
-        }
-        parameters(piece, names, Signs::EqualsOrColon, out);
+pub(crate) fn query(edit: &mut Edit<'_, '_>, part: Range<usize>, names: &Names) {
+    let text = edit.part(0..part.end);
+    for piece in pieces(text, part, b'&') {
+        parameters(edit, piece, names, Signs::EqualsOrColon);
     }
 }
 
-/// Appends a path with what follows a listed name in a segment replaced
+/// Replaces what follows a listed name in a segment of a path
 /// (`/a;jsessionid=REDACTED/b`).
-pub(crate) fn path(value: &str, names: &Names, out: &mut Text) {
-    if !value.bytes().any(|byte| matches!(byte, b'=' | b'%')) {
-        out.push_str(value);
-        return;
-    }
-    for (index, segment) in value.split('/').enumerate() {
-        if index > 0 {
-            out.push('/');
+pub(crate) fn path(edit: &mut Edit<'_, '_>, part: Range<usize>, names: &Names) {
+    let text = edit.part(0..part.end);
+    if text.as_bytes()[part.clone()]
+        .iter()
+        .any(|byte| matches!(byte, b'=' | b'%'))
+    {
+        for segment in pieces(text, part, b'/') {
+            // A colon in a path is part of a name (`/token:refresh`).
+            parameters(edit, segment, names, Signs::Equals);
         }
-        // A colon in a path is part of a name (`/token:refresh`).
-        parameters(segment, names, Signs::Equals, out);
     }
 }
 
-/// Appends parameters separated by `;`.
+/// Scrubs parameters separated by `;`.
 ///
 /// Whether `;` separates is up to the server: where it does not, what follows
 /// it belongs to the value. So everything after the first secret goes.
-fn parameters(piece: &str, names: &Names, signs: Signs, out: &mut Text) {
-    let mut start = 0;
-    for parameter in piece.split(';') {
-        if start > 0 {
-            out.push(';');
-        }
-        let (name, value) = match parameter.find('=') {
-            Some(equals) => (&parameter[..equals], &piece[start + equals + 1..]),
-            None => (parameter, ""),
+fn parameters(edit: &mut Edit<'_, '_>, part: Range<usize>, names: &Names, signs: Signs) {
+    let text = edit.part(0..part.end);
+    for parameter in pieces(text, part.clone(), b';') {
+        let whole = &text[parameter.clone()];
+        let Some(equals) = whole.find('=') else {
+            if names.assigned_in(whole, signs) {
+                return edit.redact(parameter.start..part.end);
+            }
+            continue;
         };
-        let in_name = || !is_plain(name) && names.assigned_in(parameter, signs);
-        if !value.is_empty()
-            && (names.contains_encoded(name.as_bytes())
-                || names.assigned_in(&parameter[name.len() + 1..], signs)
-                || in_name())
+        let (name, value) = (&whole[..equals], &whole[equals + 1..]);
+        let value_start = parameter.start + equals + 1;
+        if value_start == part.end {
+            // There is no value to replace, but the name may hold one.
+            if names.assigned_in(name, signs) {
+                return edit.redact(parameter.start..part.end);
+            }
+        } else if names.contains_encoded(name.as_bytes())
+            || names.assigned_in(value, signs)
+            || !is_plain(name) && names.assigned_in(whole, signs)
         {
-            out.push_str(name);
-            out.push('=');
-            out.push_str(REDACTED);
-            return;
+            return edit.redact(value_start..part.end);
         }
-        if value.is_empty() && names.assigned_in(name, signs) {
-            out.push_str(REDACTED);
-            return;
-        }
-        out.push_str(parameter);
-        start += parameter.len() + 1;
     }
 }
 
@@ -77,41 +69,42 @@ fn is_plain(name: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Appends a URL, absolute or relative, with user and password gone, and path,
-/// query and fragment scrubbed.
+/// Scrubs a URL, absolute or relative: user and password go, path, query and
+/// fragment are scrubbed.
 ///
 /// Text that is no URL of the web (it holds a space or a control character, a
 /// host that is none, or is of another form, such as `mailto:`) is replaced
 /// wholly.
-pub(crate) fn url(value: &str, names: &Names, out: &mut Text) {
-    let (rest, fragment) = split_at_mark(value, '#');
-    let (rest, query_string) = split_at_mark(rest, '?');
-    let (origin, path_string) = rest.split_at(origin_bytes(rest));
-    let is_opaque = path_string
-        .split('/')
-        .next()
-        .is_some_and(|segment| segment.contains(':'));
+pub(crate) fn url(edit: &mut Edit<'_, '_>, part: Range<usize>, names: &Names) {
+    let value = edit.part(part.clone());
+    if value.is_empty() {
+        return;
+    }
+    let fragment = value.find('#').unwrap_or(value.len());
+    let query_string = value[..fragment].find('?').unwrap_or(fragment);
+    let (origin, path_string) =
+        value[..query_string].split_at(origin_bytes(&value[..query_string]));
+    let first_segment = path_string.split('/').next().unwrap_or_default();
     let is_text = value.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
-    let Some((before, host)) = split_user(origin).filter(|_| !is_text && !is_opaque) else {
+    let Some(user) = user(origin).filter(|_| !is_text && !first_segment.contains(':')) else {
         // `about:` says that there was no page; it carries nothing.
-        out.push_str(if value.starts_with("about:") && is_plain(&value[6..]) {
-            value
-        } else {
-            REDACTED
-        });
+        if !value.strip_prefix("about:").is_some_and(is_plain) {
+            edit.redact(part);
+        }
         return;
     };
-    out.push_str(before);
-    if before.len() + host.len() < origin.len() {
-        out.push_str(REDACTED);
-        out.push('@');
+    if !user.is_empty() {
+        edit.redact(part.start + user.start..part.start + user.end);
     }
-    out.push_str(host);
-    path(path_string, names, out);
-    for (mark, part) in [('?', query_string), ('#', fragment)] {
-        if let Some(part) = part {
-            out.push(mark);
-            query(part, names, out);
+    path(
+        edit,
+        part.start + origin.len()..part.start + query_string,
+        names,
+    );
+    // Less the marks `?` and `#` themselves.
+    for (start, end) in [(query_string, fragment), (fragment, value.len())] {
+        if start < end {
+            query(edit, part.start + start + 1..part.start + end, names);
         }
     }
 }
@@ -128,13 +121,14 @@ fn origin_bytes(rest: &str) -> usize {
     }
 }
 
-/// Splits `https://user:password@host` into `https://` and `host`. Nothing
-/// where the host is none: a password with a `/` or `?` in it, say.
-fn split_user(origin: &str) -> Option<(&str, &str)> {
-    let authority_start = origin.find("//").map_or(0, |slashes| slashes + 2);
-    let (before, authority) = origin.split_at(authority_start);
-    let host_start = authority.rfind('@').map_or(0, |at| at + 1);
-    let host = &authority[host_start..];
+/// Returns where in `https://user:password@host` the user and password are.
+/// Nothing where the host is none: a password with a `/` or `?` in it, say.
+fn user(origin: &str) -> Option<Range<usize>> {
+    let start = origin.find("//").map_or(0, |slashes| slashes + 2);
+    let (end, host) = match origin[start..].rfind('@') {
+        Some(at) => (start + at, &origin[start + at + 1..]),
+        None => (start, &origin[start..]),
+    };
     let (name, port) = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => (&host[..colon], &host[colon + 1..]),
         _ => (host, ""),
@@ -144,12 +138,11 @@ fn split_user(origin: &str) -> Option<(&str, &str)> {
             .strip_suffix(']')
             .is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
         None => name.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(byte, b'-' | b'.' | b'_' | b'%')
-                || !byte.is_ascii()
+            let is_mark = matches!(byte, b'-' | b'.' | b'_' | b'%');
+            byte.is_ascii_alphanumeric() || is_mark || !byte.is_ascii()
         }),
     };
-    (is_host && port.bytes().all(|byte| byte.is_ascii_digit())).then_some((before, host))
+    (is_host && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(start..end)
 }
 
 /// Tells whether `text` is empty or a scheme with its colon.
@@ -161,28 +154,26 @@ fn is_scheme(text: &str) -> bool {
         })
 }
 
-fn split_at_mark(text: &str, mark: char) -> (&str, Option<&str>) {
-    match text.split_once(mark) {
-        Some((before, after)) => (before, Some(after)),
-        None => (text, None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use canopy_sdk::Text;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn run(scrub: fn(&str, &Names, &mut Text), value: &str) -> String {
+    type Scrub = fn(&mut Edit<'_, '_>, Range<usize>, &Names);
+
+    fn run(scrub: Scrub, value: &str) -> String {
         let names = Names::new(&["*token", "password", "email", "key", "jsessionid"]).unwrap();
         let mut out = Text::default();
-        scrub(value, &names, &mut out);
+        let mut edit = Edit::new(value, &mut out);
+        scrub(&mut edit, 0..value.len(), &names);
+        edit.finish();
         out.as_str().to_owned()
     }
 
     #[track_caller]
-    fn check(scrub: fn(&str, &Names, &mut Text), cases: &[(&str, &str)]) {
+    fn check(scrub: Scrub, cases: &[(&str, &str)]) {
         for (value, expected) in cases {
             assert_eq!(run(scrub, value), *expected, "from {value}");
         }
@@ -347,7 +338,7 @@ mod tests {
             before in "[a-z0-9=&;%:/?#.]{0,30}",
             after in "([&;][a-z0-9=&;:/?#.]{0,20})?",
         ) {
-            for scrub in [query, url] {
+            for scrub in [query as Scrub, url] {
                 let value = format!("{before}&token=SENSITIVE{after}");
                 let scrubbed = run(scrub, &value);
                 prop_assert!(!scrubbed.contains("SENSITIVE"), "{} from {}", scrubbed, value);
@@ -356,7 +347,7 @@ mod tests {
 
         #[test]
         fn scrubbing_twice_changes_nothing_more(value in "[a-z0-9=&;%:/?#@.]{0,40}") {
-            for scrub in [query, url, path] {
+            for scrub in [query as Scrub, url, path] {
                 let once = run(scrub, &value);
                 prop_assert_eq!(run(scrub, &once), once);
             }
