@@ -136,3 +136,66 @@ fn hash(value: &[u8]) -> u64 {
     }
     h ^ (h >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &StringArray) -> usize {
+        let dictionary = of(text).expect("few values");
+        let back = dictionary.downcast_dict::<StringArray>().unwrap();
+        assert!(back.into_iter().eq(text.iter()));
+        dictionary.values().len()
+    }
+
+    #[test]
+    fn every_value_is_kept_once() {
+        let values = [
+            "GET",
+            "GET",
+            "POST",
+            "",
+            "GET",
+            "a longer value than eight bytes",
+            "",
+        ];
+        assert_eq!(check(&StringArray::from(values.to_vec())), 4);
+        let many: Vec<String> = (0..20_000)
+            .map(|row| format!("value number {}", row * 7919 % MOST_VALUES))
+            .collect();
+        assert_eq!(check(&StringArray::from(many)), MOST_VALUES);
+    }
+
+    #[test]
+    fn nulls_stay_nulls() {
+        check(&StringArray::from(vec![
+            None,
+            Some("x"),
+            None,
+            Some(""),
+            None,
+        ]));
+        check(&StringArray::from(vec![None::<&str>; 3]));
+    }
+
+    #[test]
+    fn a_slice_is_a_column_like_any_other() {
+        let text = StringArray::from(vec!["a", "b", "c", "b"]);
+        assert_eq!(check(&text.slice(1, 3)), 2);
+    }
+
+    #[test]
+    fn too_many_values_stay_plain() {
+        let many: Vec<String> = (0..=MOST_VALUES).map(|row| row.to_string()).collect();
+        assert!(of(&StringArray::from(many)).is_none());
+    }
+
+    #[test]
+    fn values_made_to_collide_stay_plain_and_cost_little() {
+        // Equal in length and in all that is hashed.
+        let many: Vec<String> = (0..1000)
+            .map(|row| format!("{}{row:06}{}", "x".repeat(10), "y".repeat(30)))
+            .collect();
+        assert!(of(&StringArray::from(many)).is_none());
+    }
+}

@@ -155,3 +155,97 @@ fn addresses(name: &str, text: &StringArray) -> Result<ArrayRef, EncodeError> {
     }
     Ok(Arc::new(builder.finish()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{BooleanArray, UInt16Array};
+    use arrow_ipc::reader::StreamReader;
+    use arrow_schema::TimeUnit;
+    use bytes::Bytes;
+    use canopy_batch::Records;
+
+    fn batch(columns: Vec<(&str, bool, ArrayRef)>) -> Batch {
+        let rows = columns[0].2.len();
+        let mut records = Records::new(Bytes::from_static(b"x"));
+        (0..rows).for_each(|row| records.push(0..1, row as u64));
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|(name, nullable, array)| Field::new(*name, array.data_type().clone(), *nullable))
+            .collect();
+        let arrays = columns.into_iter().map(|(_, _, array)| array).collect();
+        let columns = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+        Batch::new(columns, Arc::new(records), (0..rows as u32).collect())
+    }
+
+    fn decode(body: &[u8]) -> RecordBatch {
+        let mut batches = StreamReader::try_new(body, None).unwrap();
+        let batch = batches.next().unwrap().unwrap();
+        assert!(batches.next().is_none(), "one record batch, one block");
+        batch
+    }
+
+    #[test]
+    fn columns_are_sent_as_the_table_needs_them() {
+        let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+        let sent = decode(
+            &encode(&batch(vec![
+                ("cs_method", false, text("GET")),
+                ("c_ip", false, text("::1")),
+                ("cs_uri_stem", false, text("/")),
+                ("sc_status", false, Arc::new(UInt16Array::from(vec![200]))),
+                ("geo_city", true, text("Oslo")),
+                ("bot", true, Arc::new(BooleanArray::from(vec![None]))),
+            ]))
+            .unwrap(),
+        );
+        let types: Vec<DataType> = sent
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        let low = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+        assert_eq!(
+            types,
+            [
+                low,
+                DataType::FixedSizeBinary(16),
+                DataType::Utf8,
+                DataType::UInt16,
+                DataType::Utf8,
+                DataType::Boolean,
+            ]
+        );
+        assert_eq!(sent.column(5).null_count(), 1);
+    }
+
+    #[test]
+    fn addresses_become_sixteen_bytes() {
+        let text = StringArray::from(vec!["192.0.2.1", "", "2001:db8::1", "2001:db8::1"]);
+        let sent = addresses("c_ip", &text).unwrap();
+        let sent = sent
+            .as_any()
+            .downcast_ref::<arrow_array::FixedSizeBinaryArray>()
+            .unwrap();
+        let shown: Vec<String> = sent
+            .iter()
+            .map(|bytes| {
+                let bytes: [u8; 16] = bytes.unwrap().try_into().unwrap();
+                Ipv6Addr::from(bytes).to_string()
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            ["::ffff:192.0.2.1", "::", "2001:db8::1", "2001:db8::1"]
+        );
+    }
+
+    #[test]
+    fn a_base_column_of_another_type_is_refused() {
+        let wrong: ArrayRef = Arc::new(UInt16Array::from(vec![1]));
+        let error = encode(&batch(vec![("timestamp", false, wrong)])).unwrap_err();
+        let expected = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        assert!(matches!(error, EncodeError::Type { expected: e, .. } if e == expected));
+    }
+}

@@ -42,9 +42,13 @@ async fn entries_come_back_as_they_went_in() {
     record(&clickhouse, &entries[1..], Retries::default())
         .await
         .unwrap();
-    record(&clickhouse, &[other.clone()], Retries::default())
-        .await
-        .unwrap();
+    record(
+        &clickhouse,
+        std::slice::from_ref(&other),
+        Retries::default(),
+    )
+    .await
+    .unwrap();
     record(&clickhouse, &entries[..1], Retries::default())
         .await
         .unwrap();
