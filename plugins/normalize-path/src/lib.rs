@@ -5,12 +5,15 @@
 //! [`NormalizePath`] is the plugin, [`Normalizer`] what it does with a path:
 //! the operator's [`rules`] first, else each [`segment`] on its own.
 
+mod forms;
 pub mod rules;
 pub mod segment;
+pub mod shape;
 
 use canopy_sdk::prelude::*;
 
 use rules::{Rule, RuleConfig};
+use segment::Template;
 
 /// What canopy.toml may say under `config`.
 #[config]
@@ -45,7 +48,7 @@ pub struct Request<'a> {
 
 /// The column the plugin makes.
 #[derive(Output)]
-pub struct Template {
+pub struct Made {
     /// The path with ids, UUIDs, hashes and dates replaced by placeholders; null where there is no path.
     #[canopy(low_cardinality)]
     path_template: Nullable<Text>,
@@ -60,7 +63,7 @@ pub struct NormalizePath {
 impl Plugin for NormalizePath {
     type Config = Config;
     type Input<'a> = Request<'a>;
-    type Output = Template;
+    type Output = Made;
 
     const PURITY: Purity = Purity::PerDistinct;
 
@@ -69,7 +72,7 @@ impl Plugin for NormalizePath {
         Ok(NormalizePath { normalizer })
     }
 
-    fn row(&mut self, request: Request<'_>, row: &mut Row<Template>) -> RowResult {
+    fn row(&mut self, request: Request<'_>, row: &mut Row<Made>) -> RowResult {
         if !request.cs_uri_stem.is_empty() {
             self.normalizer
                 .template(request.cs_uri_stem, row.path_template.text());
@@ -108,39 +111,30 @@ impl Normalizer {
     /// Appends the template of `path` to `out`. What follows a `?` is no part
     /// of the path.
     pub fn template(&self, path: &str, out: &mut Text) {
-        let path = path.split('?').next().unwrap_or(path);
-        let matched = self.rules.iter().any(|rule| rule.apply(path, out));
-        if !matched {
-            self.by_segment(path, out);
+        if !self.rules.is_empty() {
+            let known = path.split('?').next().unwrap_or(path);
+            if self.rules.iter().any(|rule| rule.apply(known, out)) {
+                return;
+            }
         }
+        self.by_segment(path, out);
     }
 
     fn by_segment(&self, path: &str, out: &mut Text) {
-        let mut rest = path;
-        if let Some(after) = rest.strip_prefix('/') {
-            out.push('/');
-            rest = after;
-        }
+        let bytes = path.as_bytes();
+        let mut template = Template::new(path, out);
+        let mut at = usize::from(bytes.first() == Some(&b'/'));
         let mut kept = 0;
-        while !rest.is_empty() {
+        while at < bytes.len() && bytes[at] != b'?' {
             if kept == self.max_segments {
-                out.push('*');
+                template.replace(at, at, "*");
                 break;
             }
             kept += 1;
-            if let Some(after) = segment::date_of_segments(rest) {
-                out.push_str(":date");
-                rest = after;
-            } else {
-                let (segment, after) = segment::split(rest);
-                segment::template(segment, out);
-                rest = after;
-            }
-            if let Some(after) = rest.strip_prefix('/') {
-                out.push('/');
-                rest = after;
-            }
+            at = segment::replace_values(&mut template, at);
+            at += usize::from(bytes.get(at) == Some(&b'/'));
         }
+        template.finish(at);
         if self.lowercase {
             out.make_ascii_lowercase();
         }

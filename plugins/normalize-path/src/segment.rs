@@ -5,331 +5,201 @@
 
 use canopy_sdk::prelude::*;
 
-/// Splits off the first segment: the segment, and the rest from its `/` on.
-pub fn split(path: &str) -> (&str, &str) {
-    path.split_at(path.find('/').unwrap_or(path.len()))
+use crate::forms;
+use crate::shape::{self, Counts};
+
+/// A template in the making: the path, of which what is not replaced is copied
+/// in as few pieces as can be.
+pub struct Template<'p, 'o> {
+    path: &'p str,
+    /// How much of the path is in the template.
+    done: usize,
+    out: &'o mut Text,
 }
 
-/// Where `path` starts with segments that are a year and a month, and maybe a
-/// day (`2026/01/31`), returns what follows them.
-pub fn date_of_segments(path: &str) -> Option<&str> {
-    let (year, rest) = split_fast(path, 4)?;
-    let (month, after_month) = split_fast(rest.strip_prefix('/')?, 2)?;
-    if !is_year(year) || !is_number_in(month, 1, 12) {
-        return None;
+impl<'p, 'o> Template<'p, 'o> {
+    /// Returns the template of `path` with nothing in it yet; it is appended
+    /// to `out`.
+    pub fn new(path: &'p str, out: &'o mut Text) -> Self {
+        Template { path, done: 0, out }
     }
-    let after_day = after_month
-        .strip_prefix('/')
-        .and_then(|rest| split_fast(rest, 2))
-        .filter(|(day, _)| is_number_in(day, 1, 31));
-    Some(after_day.map_or(after_month, |(_, rest)| rest))
+
+    /// Puts `placeholder` where the path has the bytes from `from` to `to`,
+    /// which must be where characters start.
+    #[inline]
+    pub fn replace(&mut self, from: usize, to: usize, placeholder: &str) {
+        self.out.push_str(&self.path[self.done..from]);
+        self.out.push_str(placeholder);
+        self.done = to;
+    }
+
+    /// Ends the template with what was not replaced before `end`.
+    pub fn finish(self, end: usize) {
+        if self.done < end {
+            self.out.push_str(&self.path[self.done..end]);
+        }
+    }
 }
 
-/// Splits off the first segment if it has `len` bytes.
-fn split_fast(path: &str, len: usize) -> Option<(&[u8], &str)> {
-    let bytes = path.as_bytes();
-    let whole = matches!(bytes.get(len), None | Some(b'/'));
-    let segment = bytes.get(..len)?;
-    (whole && segment.is_ascii()).then(|| (segment, &path[len..]))
-}
-
-/// Appends the template of one segment to `out`.
-pub fn template(segment: &str, out: &mut Text) {
-    let shape = Shape::of(segment.as_bytes());
-    if shape.digits == 0 && shape.upper == 0 {
-        out.push_str(segment);
-    } else if shape.digits == segment.len() {
-        out.push_str(if is_compact_date(segment.as_bytes()) {
-            ":date"
-        } else {
-            ":id"
-        });
-    } else if shape.is_scrambled(segment.len()) {
-        out.push_str(":hash");
+/// Replaces the values in the segment that starts at `start`. Returns where it
+/// ends: at a `/`, a `?` or the path's end.
+#[inline]
+pub fn replace_values(template: &mut Template<'_, '_>, start: usize) -> usize {
+    let path = template.path.as_bytes();
+    let (counts, end) = Counts::of_segment(path, start);
+    let segment = &path[start..end];
+    if (counts.digits() == 0 && counts.upper() == 0) || segment.len() >= shape::MAX_LEN {
+        return end;
+    }
+    if counts.digits() == segment.len() {
+        if let Some(len) = forms::date_of_segments_len(&path[start..]) {
+            template.replace(start, start + len, ":date");
+            return start + len;
+        }
+        let is_date = forms::is_compact_date(segment);
+        template.replace(start, end, if is_date { ":date" } else { ":id" });
+    } else if counts.is_scrambled(segment) {
+        template.replace(start, end, ":hash");
     } else {
-        by_token(segment, out);
+        by_token(template, start, end);
     }
+    end
 }
 
-/// What a run of bytes consists of.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shape {
-    digits: usize,
-    lower: usize,
-    upper: usize,
-    /// Letters among `a` to `f`, of either case.
-    hex_letters: usize,
-    /// `-` and `_`, which base64 for URLs has.
-    joints: usize,
-    /// How often, joints aside, the class changes between digit, lower and
-    /// upper.
-    switches: usize,
-    /// How many digits there are at the end.
-    last_digits: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Digit,
-    Lower,
-    Upper,
-    Other,
-}
-
-impl Shape {
-    fn of(bytes: &[u8]) -> Self {
-        let mut shape = Shape::default();
-        let mut last = Class::Other;
-        for &byte in bytes {
-            let class = match byte {
-                b'0'..=b'9' => {
-                    shape.digits += 1;
-                    shape.last_digits += 1;
-                    Class::Digit
-                }
-                b'a'..=b'z' => {
-                    shape.lower += 1;
-                    shape.hex_letters += usize::from(byte <= b'f');
-                    shape.last_digits = 0;
-                    Class::Lower
-                }
-                b'A'..=b'Z' => {
-                    shape.upper += 1;
-                    shape.hex_letters += usize::from(byte <= b'F');
-                    shape.last_digits = 0;
-                    Class::Upper
-                }
-                b'-' | b'_' => {
-                    shape.joints += 1;
-                    shape.last_digits = 0;
-                    continue;
-                }
-                _ => {
-                    shape.last_digits = 0;
-                    Class::Other
-                }
-            };
-            shape.switches += usize::from(class != last);
-            last = class;
-        }
-        shape
-    }
-
-    fn letters(&self) -> usize {
-        self.lower + self.upper
-    }
-
-    /// Whether `len` bytes of this shape look like random base62 or base64:
-    /// all three classes, changing at least at every other byte on average.
-    /// Random text changes at six of ten bytes, words in camel case at four.
-    fn is_scrambled(&self, len: usize) -> bool {
-        len >= 10
-            && self.digits > 0
-            && self.lower > 0
-            && self.upper > 0
-            && self.digits + self.letters() + self.joints == len
-            && 2 * self.switches >= len
-    }
-
-    /// Whether `len` bytes of this shape, none of them a joint, are the text
-    /// of a hash or key: hexadecimal with digits and letters, or longer with
-    /// digits and letters taking turns.
-    fn is_hash(&self, len: usize) -> bool {
-        let is_hex = self.digits + self.hex_letters == len;
-        let is_alphanumeric = self.digits + self.letters() == len;
-        (is_hex && len >= 7 && self.digits > 0 && self.hex_letters > 0)
-            || (is_alphanumeric && len >= 16 && self.digits > 1 && self.switches >= 4)
-    }
-}
-
-/// Appends a segment of several tokens, some of which may be values: tokens
-/// are what lies between punctuation marks.
-fn by_token(segment: &str, out: &mut Text) {
-    let bytes = segment.as_bytes();
-    let stem = stem_len(bytes);
-    let extension = &segment[stem..];
-    let mut start = 0;
-    // What was not yet appended starts here.
-    let mut pending = 0;
-    while start < stem {
-        let mut end = start;
-        let placeholder = if let Some(len) = uuid_len(&bytes[start..stem]) {
-            end += len;
-            Some((start, ":uuid"))
-        } else if let Some(len) = date_len(&bytes[start..stem]) {
-            end += len;
-            Some((start, ":date"))
-        } else {
-            while end < stem && !is_mark(bytes[end]) {
-                end += 1;
-            }
-            let token = Token {
-                bytes: &bytes[start..end],
-                before: start.checked_sub(1).map(|index| bytes[index]),
-                is_last: end == stem,
-                extension,
-            };
-            token
-                .value()
-                .map(|(offset, placeholder)| (start + offset, placeholder))
+/// Replaces the tokens that are values: tokens are what lies between
+/// punctuation marks.
+fn by_token(template: &mut Template<'_, '_>, start: usize, end: usize) {
+    let segment = &template.path.as_bytes()[start..end];
+    let (stem, extension) = segment.split_at(stem_len(segment));
+    let mut at = 0;
+    while at < stem.len() {
+        let (counts, token_end) = Counts::of_token(stem, at);
+        let token = Token {
+            bytes: &stem[at..token_end],
+            counts,
+            before: at.checked_sub(1).map(|index| stem[index]),
+            is_last: token_end == stem.len(),
+            extension,
         };
-        if let Some((from, placeholder)) = placeholder {
-            // Values are ASCII, so they start and end between characters.
-            out.push_str(&segment[pending..from]);
-            out.push_str(placeholder);
-            pending = end;
+        // Values are ASCII, and tokens lie between ASCII, so both start and
+        // end where characters do.
+        if let Some((len, placeholder)) = token.longer(&stem[at..]) {
+            template.replace(start + at, start + at + len, placeholder);
+            at += len;
+        } else {
+            if let Some((offset, placeholder)) = token.value() {
+                template.replace(start + at + offset, start + token_end, placeholder);
+            }
+            at = token_end;
         }
-        start = end + 1;
+        at += 1;
     }
-    out.push_str(&segment[pending..]);
 }
 
 struct Token<'s> {
     bytes: &'s [u8],
+    counts: Counts,
     /// The mark before it.
     before: Option<u8>,
     /// Whether only the file's extension follows.
     is_last: bool,
     /// The extension with its dot, or nothing.
-    extension: &'s str,
+    extension: &'s [u8],
 }
 
 impl Token<'_> {
+    /// Where a value of several tokens starts with this one, returns its
+    /// length and the placeholder; `rest` is the stem from the token on.
+    #[inline]
+    fn longer(&self, rest: &[u8]) -> Option<(usize, &'static str)> {
+        match self.bytes.len() {
+            8 if self.counts.is_hex(8) => forms::uuid_len(rest).map(|len| (len, ":uuid")),
+            4 if self.counts.digits() == 4 => forms::date_len(rest).map(|len| (len, ":date")),
+            _ => None,
+        }
+    }
+
     /// Returns where in the token a value starts that goes to its end, and the
-    /// placeholder for it.
+    /// placeholder.
+    #[inline]
     fn value(&self) -> Option<(usize, &'static str)> {
         let len = self.bytes.len();
-        let shape = Shape::of(self.bytes);
-        if shape.digits == len && len > 0 {
+        let digits = self.counts.digits();
+        if digits == 0 && self.counts.upper() == 0 {
+            return None;
+        }
+        if digits == len {
             // `page-2`, but not `jquery-3.7.1`.
             let is_number = self.is_last && matches!(self.before, Some(b'-' | b'_'));
             let is_long = len >= 4;
             return (is_number || is_long).then_some((0, ":id"));
         }
-        if shape.is_hash(len) || shape.is_scrambled(len) || self.is_fingerprint(shape) {
+        let is_hash = self.counts.is_hash(self.bytes) || self.counts.is_scrambled(self.bytes);
+        if is_hash || self.is_fingerprint() {
             return Some((0, ":hash"));
         }
+        if digits == 0 || !self.counts.is_alphanumeric(len) {
+            return None;
+        }
         // `order12345`, and `segment7.ts`, but not `h264.js`.
-        let is_numbered_media = self.is_last && shape.last_digits > 0 && is_media(self.extension);
-        let is_long = shape.last_digits >= 5;
-        (shape.letters() + shape.digits == len && (is_numbered_media || is_long))
-            .then_some((len - shape.last_digits, ":id"))
+        let is_digit = |byte: &&u8| byte.is_ascii_digit();
+        let last_digits = self.bytes.iter().rev().take_while(is_digit).count();
+        let is_numbered_media = self.is_last && last_digits > 0 && is_media(self.extension);
+        (is_numbered_media || last_digits >= 5).then_some((len - last_digits, ":id"))
     }
 
     /// Whether it is the fingerprint a bundler put into a file's name
     /// (`index-DiwrgTda.js`): eight letters and digits of changing class.
-    fn is_fingerprint(&self, shape: Shape) -> bool {
+    fn is_fingerprint(&self) -> bool {
         self.is_last
-            && matches!(self.before, Some(b'-' | b'.'))
             && self.bytes.len() == 8
-            && shape.digits + shape.letters() == 8
-            && shape.switches >= 4
+            && matches!(self.before, Some(b'-' | b'.'))
+            && self.counts.is_alphanumeric(8)
+            && shape::changes(self.bytes) >= 4
             && is_bundled(self.extension)
     }
 }
 
 /// Returns the length of the segment without the extension: a dot and one to
-/// five letters or digits, the first of them a letter (`.js`, `.woff2`), or
-/// `.mp4`-like digits before letters.
+/// five letters or digits, not all of them digits (`.js`, `.mp4`).
 fn stem_len(segment: &[u8]) -> usize {
-    let dot = segment.iter().rposition(|&byte| byte == b'.');
-    match dot {
-        Some(dot) if dot > 0 => {
-            let extension = &segment[dot + 1..];
-            let is_extension = (1..=5).contains(&extension.len())
-                && extension.iter().all(u8::is_ascii_alphanumeric)
-                && extension.iter().any(u8::is_ascii_alphabetic);
-            if is_extension { dot } else { segment.len() }
-        }
-        _ => segment.len(),
+    const MAX_EXTENSION: usize = 5;
+    let tail_start = segment.len().saturating_sub(MAX_EXTENSION + 1);
+    let tail = &segment[tail_start..];
+    let Some(dot) = tail.iter().rposition(|&byte| byte == b'.') else {
+        return segment.len();
+    };
+    let (counts, end) = Counts::of_token(tail, dot + 1);
+    let len = end - dot - 1;
+    let is_extension = end == tail.len() && counts.is_alphanumeric(len) && counts.digits() < len;
+    if is_extension && tail_start + dot > 0 {
+        tail_start + dot
+    } else {
+        segment.len()
     }
-}
-
-/// Whether a byte parts tokens: ASCII, and neither letter nor digit.
-fn is_mark(byte: u8) -> bool {
-    byte.is_ascii() && !byte.is_ascii_alphanumeric()
 }
 
 /// Whether files with this extension come in numbered series: pieces of a
 /// stream, and pictures.
-fn is_media(extension: &str) -> bool {
+fn is_media(extension: &[u8]) -> bool {
     const MEDIA: [&str; 16] = [
         ".ts", ".m4s", ".m4a", ".m4v", ".aac", ".mp4", ".cmfv", ".cmfa", ".vtt", ".webm", ".jpg",
         ".jpeg", ".png", ".webp", ".avif", ".gif",
     ];
-    MEDIA
-        .iter()
-        .any(|media| extension.eq_ignore_ascii_case(media))
+    is_one_of(extension, &MEDIA)
 }
 
 /// Whether bundlers put fingerprints into the names of such files.
-fn is_bundled(extension: &str) -> bool {
+fn is_bundled(extension: &[u8]) -> bool {
     const BUNDLED: [&str; 12] = [
         ".js", ".mjs", ".css", ".map", ".woff", ".woff2", ".ttf", ".svg", ".png", ".jpg", ".webp",
         ".json",
     ];
-    BUNDLED
+    is_one_of(extension, &BUNDLED)
+}
+
+fn is_one_of(extension: &[u8], known: &[&str]) -> bool {
+    known
         .iter()
-        .any(|bundled| extension.eq_ignore_ascii_case(bundled))
-}
-
-/// Where `bytes` start with a UUID that is a token, returns its length.
-fn uuid_len(bytes: &[u8]) -> Option<usize> {
-    const LEN: usize = 36;
-    let uuid = bytes.get(..LEN)?;
-    let is_uuid = uuid.iter().enumerate().all(|(index, byte)| match index {
-        8 | 13 | 18 | 23 => *byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    });
-    (is_uuid && ends_token(bytes, LEN)).then_some(LEN)
-}
-
-/// Where `bytes` start with a date that is a token (`2026-01-31`, `2026_01`),
-/// returns its length, with that of a time of day after a `T`.
-fn date_len(bytes: &[u8]) -> Option<usize> {
-    let mark = *bytes.get(4)?;
-    let month = bytes.get(5..7)?;
-    if !matches!(mark, b'-' | b'_') || !is_year(&bytes[..4]) || !is_number_in(month, 1, 12) {
-        return None;
-    }
-    let has_day =
-        bytes.get(7) == Some(&mark) && bytes.get(8..10).is_some_and(|day| is_number_in(day, 1, 31));
-    let len = if has_day { 10 } else { 7 };
-    let time = match bytes.get(len..) {
-        Some([b'T' | b't', rest @ ..]) if rest.first().is_some_and(u8::is_ascii_digit) => {
-            let is_time =
-                |byte: &&u8| matches!(byte, b'0'..=b'9' | b':' | b'.' | b'-' | b'+' | b'Z' | b'z');
-            1 + rest.iter().take_while(is_time).count()
-        }
-        _ => 0,
-    };
-    ends_token(bytes, len + time).then_some(len + time)
-}
-
-fn ends_token(bytes: &[u8], len: usize) -> bool {
-    bytes.get(len).is_none_or(|&byte| is_mark(byte))
-}
-
-/// Whether eight digits are a year, a month and a day.
-fn is_compact_date(digits: &[u8]) -> bool {
-    digits.len() == 8
-        && is_year(&digits[..4])
-        && is_number_in(&digits[4..6], 1, 12)
-        && is_number_in(&digits[6..], 1, 31)
-}
-
-/// Whether four digits are a year that logs are about: 1990 to 2099.
-fn is_year(digits: &[u8]) -> bool {
-    digits.iter().all(u8::is_ascii_digit)
-        && (digits.starts_with(b"199") || digits.starts_with(b"20"))
-}
-
-/// Whether two digits are a number in this range.
-fn is_number_in(digits: &[u8], low: u8, high: u8) -> bool {
-    match digits {
-        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
-            (low..=high).contains(&(10 * (tens - b'0') + ones - b'0'))
-        }
-        _ => false,
-    }
+        .any(|known| extension.eq_ignore_ascii_case(known.as_bytes()))
 }
