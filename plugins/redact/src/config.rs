@@ -4,6 +4,7 @@ use canopy_sdk::prelude::*;
 
 use crate::address::Prefixes;
 use crate::headers::{KeptCookies, Rules};
+use crate::memo::Memo;
 use crate::names::Names;
 
 /// Parameters whose values are secrets or name a person.
@@ -193,6 +194,7 @@ impl Config {
                 ipv4: self.ipv4_bits,
                 ipv6: self.ipv6_bits,
             },
+            treatments: Memo::default(),
         })
     }
 }

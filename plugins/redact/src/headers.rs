@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use crate::address::Prefixes;
 use crate::edit::{Edit, pieces};
+use crate::memo::Memo;
 use crate::names::{Names, Signs};
 use crate::url;
 
@@ -58,6 +61,8 @@ pub(crate) struct Rules {
     pub(crate) cookies: KeptCookies,
     /// How addresses are cut.
     pub(crate) prefixes: Prefixes,
+    /// What is done with headers, as far as it was decided.
+    pub(crate) treatments: Memo<Treatment>,
 }
 
 /// Headers that hold the viewer's address, perhaps with a port, or a list of
@@ -115,42 +120,79 @@ impl Rules {
     /// replaced, cookies and URLs scrubbed, addresses cut.
     ///
     /// A line that is no header is replaced wholly.
-    pub(crate) fn header_block(&self, edit: &mut Edit<'_, '_>, part: Range<usize>) {
+    pub(crate) fn header_block(&mut self, edit: &mut Edit<'_, '_>, part: Range<usize>) {
         let text = edit.part(0..part.end);
         for mut line in pieces(text, part, b'\n') {
             if text[line.clone()].ends_with('\r') {
                 line.end -= 1;
             }
             let bytes = &text.as_bytes()[line.clone()];
-            let name_length = bytes.iter().position(|byte| !is_token(*byte));
-            match name_length {
-                Some(length @ 1..) if bytes[length] == b':' => {
-                    let name = &text[line.start..line.start + length];
-                    let value = without_space(text, line.start + length + 1..line.end);
-                    self.header(edit, name, value);
+            let name = &bytes[..memchr(b':', bytes).unwrap_or(0)];
+            let headers = &self.headers;
+            let treatment = self.treatments.get(name, || Treatment::of(name, headers));
+            if treatment == Treatment::NoHeader {
+                if !bytes.is_empty() {
+                    edit.redact(line);
                 }
-                _ if bytes.is_empty() => {}
-                _ => edit.redact(line),
+                continue;
+            }
+            let value = without_space(text, line.start + name.len() + 1..line.end);
+            if !value.is_empty() {
+                self.header(edit, treatment, value);
             }
         }
     }
 
-    fn header(&self, edit: &mut Edit<'_, '_>, name: &str, value: Range<usize>) {
-        let is_one_of = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+    fn header(&self, edit: &mut Edit<'_, '_>, treatment: Treatment, value: Range<usize>) {
         let text = edit.part(value.clone());
-        if text.is_empty() {
-            return;
+        match treatment {
+            Treatment::Cookies => self.cookies(edit, value),
+            Treatment::Addresses => self.prefixes.list(edit, value),
+            Treatment::Url if !is_credential(text) => url::url(edit, value, &self.parameters),
+            Treatment::Look
+                if !is_credential(text)
+                    && !self.parameters.assigned_in(text, Signs::EqualsOrColon) => {}
+            _ => edit.redact(value),
         }
-        if name.eq_ignore_ascii_case("cookie") {
-            self.cookies(edit, value);
+    }
+}
+
+/// What is done with the value of a header, by the header's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    /// The name is none: the whole line is replaced.
+    #[default]
+    NoHeader,
+    /// The value is replaced.
+    Redact,
+    /// It is scrubbed as cookies.
+    Cookies,
+    /// It is cut as a list of addresses.
+    Addresses,
+    /// It is scrubbed as a URL.
+    Url,
+    /// It is replaced if it looks like a secret, or holds one.
+    Look,
+}
+
+impl Treatment {
+    fn of(name: &[u8], secrets: &Names) -> Treatment {
+        let is_one_of = |names: &[&str]| {
+            let is = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
+            names.iter().any(is)
+        };
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            Treatment::NoHeader
+        } else if is_one_of(&["cookie"]) {
+            Treatment::Cookies
         } else if is_one_of(&ADDRESS_HEADERS) {
-            self.prefixes.list(edit, value);
-        } else if self.headers.contains(name.as_bytes()) || is_credential(text) {
-            edit.redact(value);
+            Treatment::Addresses
+        } else if secrets.contains(name) {
+            Treatment::Redact
         } else if is_one_of(&URL_HEADERS) {
-            url::url(edit, value, &self.parameters);
-        } else if self.parameters.assigned_in(text, Signs::EqualsOrColon) {
-            edit.redact(value);
+            Treatment::Url
+        } else {
+            Treatment::Look
         }
     }
 }
@@ -164,32 +206,17 @@ fn without_space(text: &str, part: Range<usize>) -> Range<usize> {
 
 /// Tells whether the name of a header may have this byte.
 fn is_token(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The bytes of names of headers, as a table because every name is checked.
-static TOKEN: [bool; 256] = {
-    let marks = b"!#$%&'*+-.^_`|~";
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut mark = 0;
-    while mark < marks.len() {
-        table[marks[mark] as usize] = true;
-        mark += 1;
-    }
-    table
-};
-
 fn is_credential(value: &str) -> bool {
-    CREDENTIAL_SCHEMES.iter().any(|scheme| {
-        value
-            .get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    })
+    // Nearly every value is settled by its first byte.
+    matches!(value.as_bytes(), [b'b' | b'B' | b'd' | b'D', ..])
+        && CREDENTIAL_SCHEMES.iter().any(|scheme| {
+            value
+                .get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        })
 }
 
 #[cfg(test)]
@@ -205,19 +232,20 @@ mod tests {
             parameters: Names::new(&["*token", "password"]).unwrap(),
             cookies: KeptCookies::new(&["theme".into(), "_ga*".into()]).unwrap(),
             prefixes: Prefixes { ipv4: 24, ipv6: 48 },
+            treatments: Memo::default(),
         }
     }
 
-    fn run(scrub: fn(&Rules, &mut Edit<'_, '_>, Range<usize>), value: &str) -> String {
+    fn run(scrub: fn(&mut Rules, &mut Edit<'_, '_>, Range<usize>), value: &str) -> String {
         let mut out = Text::default();
         let mut edit = Edit::new(value, &mut out);
-        scrub(&rules(), &mut edit, 0..value.len());
+        scrub(&mut rules(), &mut edit, 0..value.len());
         edit.finish();
         out.as_str().to_owned()
     }
 
     fn cookies(value: &str) -> String {
-        run(Rules::cookies, value)
+        run(|rules, edit, part| rules.cookies(edit, part), value)
     }
 
     fn headers(value: &str) -> String {

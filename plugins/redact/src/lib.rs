@@ -9,12 +9,14 @@
 //! - `address` cuts addresses, `url` scrubs query strings and URLs, `headers`
 //!   scrubs cookies and headers;
 //! - `edit` writes a value with parts of it replaced;
+//! - `memo` keeps what was decided about names;
 //! - `names` decides whether a name is that of a secret.
 
 mod address;
 mod config;
 mod edit;
 mod headers;
+mod memo;
 mod names;
 mod url;
 
@@ -87,7 +89,7 @@ impl Plugin for Redact {
     // A column that was left out is empty here, and what is made of an empty
     // text is the empty text: no need to ask which are selected.
     fn row(&mut self, request: Request<'_>, row: &mut Row<Redacted>) -> RowResult {
-        let rules = &self.rules;
+        let rules = &mut self.rules;
         let names = &rules.parameters;
         edit(request.c_ip, &mut row.c_ip, |edit, whole| {
             rules.prefixes.column(edit, whole)
