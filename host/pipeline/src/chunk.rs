@@ -3,12 +3,16 @@
 //! A chunk is whole lines and becomes one batch and one insert. Where it ends
 //! depends on the bytes alone (so many lines, or so many bytes), so a second
 //! run cuts the same chunks and gives their inserts the same tokens. A chunk
-//! that ends early, at the end of a growing file or when a pipe falls silent,
+//! that ends early, at the end of a growing file or because a pipe is slow,
 //! is marked [`Chunk::early`]; the ledger remembers where it ended, and the
-//! next run cuts there again.
+//! next run cuts there again. A last line without its end is a chunk of its
+//! own, so that a line caught half written can be taken whole later.
+//!
+//! What this cannot tell: a copy that breaks off within a chunk that was
+//! stored whole. Up to a chunk of its records is then stored a second time.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -21,6 +25,12 @@ pub const MAX_LINE_BYTES: usize = 32 << 20;
 /// How much of a source's first record makes its identity, at most.
 const IDENTITY_BYTES: usize = 64 << 10;
 
+/// How far into a source its first record is looked for.
+const HEAD_BYTES: usize = 1 << 20;
+
+/// How much of a source is looked at to tell its format.
+const DETECT_BYTES: usize = 256 << 10;
+
 /// A running hash over everything in the source up to a point.
 pub type ChainHash = [u8; 32];
 
@@ -31,8 +41,8 @@ pub struct ChunkSettings {
     pub max_lines: usize,
     /// or with the line that makes it at least this many bytes.
     pub max_bytes: usize,
-    /// A source that falls silent for this long has what it gave so far
-    /// handed on. Absent: only at its end.
+    /// A whole line waits at most this long for its chunk to fill. Absent:
+    /// until the source's end.
     pub flush_after: Option<Duration>,
 }
 
@@ -97,12 +107,12 @@ impl KnownEnds {
         let ends = self.ends.entry((start, before)).or_default();
         if !ends.contains(&(end, after)) {
             ends.push((end, after));
-            // The longest first: it stores most in one go, and a shorter one
-            // was replaced by it.
+            // The longest first, because it covers the others.
             ends.sort_by_key(|&(end, _)| std::cmp::Reverse(end));
         }
     }
 
+    /// Returns the ends of chunks that started here, the longest first.
     fn at(&self, start: u64, before: ChainHash) -> &[(u64, ChainHash)] {
         self.ends.get(&(start, before)).map_or(&[], Vec::as_slice)
     }
@@ -115,8 +125,10 @@ pub enum Cut {
     Chunk(Chunk),
     /// The followed file was replaced: identity and offsets begin anew.
     Restarted,
-    /// The end of the source, or a stop.
+    /// The end of the source.
     End,
+    /// A stop was asked for before the end.
+    Stopped,
     /// The source broke off: why. Everything it gave came out before.
     Broken(String),
 }
@@ -158,22 +170,30 @@ impl Chunker {
     }
 
     /// Returns the first bytes of the source, enough to hold its first record
-    /// line where it has one, for telling its format. Does not consume them.
+    /// where it has one, for telling its format. Does not consume them.
     pub fn head(&mut self) -> &[u8] {
-        while first_record(&self.buffer).is_none()
-            && self.buffer.len() < IDENTITY_BYTES
-            && self.fill(None)
-        {}
+        while self.first_record().is_none() && self.buffer.len() < HEAD_BYTES && self.fill(None) {}
         &self.buffer
     }
 
+    /// Looks further into the source than [`Chunker::head`] did, where that was
+    /// not enough to tell its format; false where there is no more to see.
+    pub fn look_further(&mut self) -> bool {
+        self.buffer.len() < DETECT_BYTES && self.fill(self.settings.flush_after)
+    }
+
     /// Returns the identity of the source's content: the hash of its first
-    /// record line, which stays the same while the source grows.
+    /// record, which stays the same while the source grows.
     pub fn identity(&mut self) -> String {
-        let head = self.head();
-        let record = first_record(head).unwrap_or(&head[..head.len().min(IDENTITY_BYTES)]);
-        let hash = blake3::hash(&record[..record.len().min(IDENTITY_BYTES)]);
+        self.head();
+        let known = &self.buffer[..self.buffer.len().min(HEAD_BYTES)];
+        let hash = blake3::hash(self.first_record().unwrap_or(known));
         hash.to_hex()[..32].to_owned()
+    }
+
+    fn first_record(&self) -> Option<&[u8]> {
+        let ended = !matches!(self.state, State::Open | State::Quiet);
+        first_record(&self.buffer[..self.buffer.len().min(HEAD_BYTES)], ended)
     }
 
     /// Takes in the next block; false where the feed has no more for now.
@@ -196,10 +216,15 @@ impl Chunker {
 
     /// Cuts the next chunk, ending it where an earlier run did.
     pub fn next(&mut self, known: &KnownEnds) -> Cut {
-        if let Some(length) = self.known_end(known) {
-            return Cut::Chunk(self.take(length, false, false));
+        match self.known_end(known) {
+            Known::At(length) => return Cut::Chunk(self.take(length, false, false)),
+            // What came so far is or will be stored as a part of a known
+            // chunk, so it must not be stored as another.
+            Known::Unreached => return Cut::Stopped,
+            Known::No => {}
         }
         let mut scan = Scan::default();
+        let mut first_line_at = Instant::now();
         loop {
             scan.over(&self.buffer, &self.settings);
             if scan.full {
@@ -213,16 +238,24 @@ impl Chunker {
                     self.take(MAX_LINE_BYTES, false, true)
                 });
             }
-            if self.fill(self.settings.flush_after) {
+            if scan.whole_lines == 0 {
+                first_line_at = Instant::now();
+            }
+            let patience = self
+                .settings
+                .flush_after
+                .map(|longest| longest.saturating_sub(first_line_at.elapsed()));
+            if self.fill(patience) {
                 continue;
             }
             match &self.state {
                 State::Open => {}
-                State::Quiet | State::End { stopped: true } if scan.whole_lines > 0 => {
+                // Whole lines first; a last one without its end comes by itself.
+                _ if scan.whole_lines > 0 => {
                     return Cut::Chunk(self.take(scan.whole_lines, true, false));
                 }
                 State::Quiet => {}
-                State::End { stopped: true } => return Cut::End,
+                State::End { stopped: true } => return Cut::Stopped,
                 // A line without its end is a record too where nothing follows.
                 _ if !self.buffer.is_empty() => {
                     return Cut::Chunk(self.take(self.buffer.len(), true, false));
@@ -242,19 +275,27 @@ impl Chunker {
         }
     }
 
-    /// Returns the length of the chunk that an earlier run cut here, where the
-    /// source still has the same bytes.
-    fn known_end(&mut self, known: &KnownEnds) -> Option<usize> {
+    /// Looks for a chunk that an earlier run cut here, waiting for the bytes it
+    /// had. Never waits for more than the largest chunk has.
+    fn known_end(&mut self, known: &KnownEnds) -> Known {
+        let mut answer = Known::No;
         for &(end, after) in known.at(self.start, self.chain) {
-            let length = usize::try_from(end.checked_sub(self.start)?).ok()?;
-            while self.buffer.len() < length && self.fill(self.settings.flush_after) {}
-            if self.buffer.len() >= length
-                && chain_hash(&self.chain, &self.buffer[..length]) == after
-            {
-                return Some(length);
+            let length = usize::try_from(end.saturating_sub(self.start)).unwrap_or(usize::MAX);
+            if length == 0 || length > self.settings.max_bytes + MAX_LINE_BYTES {
+                continue;
+            }
+            while self.buffer.len() < length && matches!(self.state, State::Open | State::Quiet) {
+                self.fill(None);
+            }
+            if self.buffer.len() >= length {
+                if chain_hash(&self.chain, &self.buffer[..length]) == after {
+                    return Known::At(length);
+                }
+            } else if matches!(self.state, State::End { stopped: true }) {
+                answer = Known::Unreached;
             }
         }
-        None
+        answer
     }
 
     fn take(&mut self, length: usize, early: bool, oversize: bool) -> Chunk {
@@ -273,6 +314,16 @@ impl Chunker {
         self.chain = chunk.chain_after;
         chunk
     }
+}
+
+/// Whether an earlier run ended a chunk ahead.
+enum Known {
+    /// So many bytes ahead, with the same bytes.
+    At(usize),
+    /// Perhaps: a stop came before all its bytes did.
+    Unreached,
+    /// No.
+    No,
 }
 
 /// Counts whole lines in a growing buffer without looking at a byte twice.
@@ -307,24 +358,28 @@ impl Scan {
 }
 
 /// Returns the hash of `data` after what `before` stands for.
-fn chain_hash(before: &ChainHash, data: &[u8]) -> ChainHash {
+pub(crate) fn chain_hash(before: &ChainHash, data: &[u8]) -> ChainHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(before);
     hasher.update(data);
     *hasher.finalize().as_bytes()
 }
 
-/// Returns the first whole line that is neither blank nor a W3C directive.
-fn first_record(bytes: &[u8]) -> Option<&[u8]> {
+/// Returns the first line that is neither blank nor a W3C directive, without
+/// blanks around it and at most [`IDENTITY_BYTES`] of it; nothing where more
+/// bytes are needed to know it.
+fn first_record(bytes: &[u8], ended: bool) -> Option<&[u8]> {
     let mut rest = bytes;
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        let line = rest[..end].trim_ascii();
+    loop {
+        let end = memchr::memchr(b'\n', rest);
+        let line = rest[..end.unwrap_or(rest.len())].trim_ascii_start();
         if !line.is_empty() && !line.starts_with(b"#") {
-            return Some(line);
+            let known = end.is_some() || ended || line.len() >= IDENTITY_BYTES;
+            let cut = &line[..line.len().min(IDENTITY_BYTES)];
+            return known.then(|| cut.trim_ascii_end());
         }
-        rest = &rest[end + 1..];
+        rest = &rest[end? + 1..];
     }
-    None
 }
 
 #[cfg(test)]
@@ -369,7 +424,11 @@ mod tests {
             .collect();
         assert_eq!(
             seen,
-            [(1, 0, &b"a\nb\r\n"[..], false), (3, 5, &b"c\nd"[..], true)]
+            [
+                (1, 0, &b"a\nb\r\n"[..], false),
+                (3, 5, &b"c\n"[..], true),
+                (4, 7, &b"d"[..], true)
+            ]
         );
     }
 
@@ -421,10 +480,65 @@ mod tests {
             grown,
             identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01\n")
         );
+        assert_eq!(
+            grown,
+            identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-01")
+        );
         assert_ne!(
             grown,
             identity(b"#Version: 1.0\n#Fields: date\n\n2026-01-03\n")
         );
+    }
+
+    #[test]
+    fn a_stop_before_a_known_chunk_is_there_cuts_nothing() {
+        let mut known = KnownEnds::default();
+        for chunk in &chunks(b"a\nb\nc\n", 5, &KnownEnds::default()) {
+            known.insert(
+                chunk.start,
+                chunk.chain_before,
+                chunk.end(),
+                chunk.chain_after,
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::fs::write(&path, "a\nb\n").unwrap();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let feed = Feed::file(&path, true, Arc::clone(&stop)).unwrap();
+        let mut chunker = Chunker::new(feed, ChunkSettings::default());
+        assert_eq!(chunker.head(), b"a\nb\n");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(matches!(chunker.next(&known), Cut::Stopped));
+    }
+
+    #[test]
+    fn lines_wait_no_longer_than_asked_though_more_keep_coming() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(b"0\n").unwrap();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let feed = Feed::file(&path, true, Arc::clone(&stop)).unwrap();
+        let settings = ChunkSettings {
+            flush_after: Some(Duration::from_millis(300)),
+            ..ChunkSettings::default()
+        };
+        let mut chunker = Chunker::new(feed, settings);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    file.write_all(b"more\n").unwrap();
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let cut = chunker.next(&KnownEnds::default());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(matches!(cut, Cut::Chunk(chunk) if chunk.early && chunk.start == 0));
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     #[test]

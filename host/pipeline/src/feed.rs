@@ -68,7 +68,15 @@ impl Feed {
     ///
     /// [`FeedError`] where it cannot.
     pub fn probe(path: &Path) -> Result<(), FeedError> {
-        open(path).map(drop)
+        let metadata = std::fs::metadata(path).map_err(|source| FeedError {
+            path: path.to_owned(),
+            source,
+        })?;
+        // A named pipe would lose its writer by being opened and closed.
+        if metadata.is_file() || metadata.is_dir() {
+            open(path)?;
+        }
+        Ok(())
     }
 
     /// Opens a file. With `follow`, its end is not the feed's.

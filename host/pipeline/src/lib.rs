@@ -10,6 +10,7 @@
 
 pub mod chain;
 pub mod chunk;
+mod earlier;
 pub mod feed;
 pub mod lock;
 pub mod quarantine;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod units;
+mod worker;
 
 pub use chain::{Chain, ChainError};
 pub use lock::Lock;

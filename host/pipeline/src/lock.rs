@@ -126,7 +126,7 @@ impl Lock {
             "# Written by `canopy plugin add`: keep it beside canopy.toml, do not edit.\n{}",
             toml::to_string_pretty(self).expect("a lock can be written as TOML")
         );
-        let unfinished = path.with_extension("lock.part");
+        let unfinished = path.with_extension(format!("lock.{}.part", std::process::id()));
         std::fs::write(&unfinished, text)
             .and_then(|()| std::fs::rename(&unfinished, &path))
             .map_err(|source| LockError::File { path, source })

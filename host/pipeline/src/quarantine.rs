@@ -78,14 +78,21 @@ impl Quarantine {
     ) -> Result<(), QuarantineError> {
         let path = self.file(token);
         let written = if rejected.is_empty() {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            }
+            remove(&path)
         } else {
             self.write(&path, source, records, rejected)
         };
         written.map_err(|source| QuarantineError { path, source })
+    }
+
+    /// Removes the file of a chunk whose records another chunk holds now.
+    ///
+    /// # Errors
+    ///
+    /// [`QuarantineError`].
+    pub fn supersede(&self, token: &str) -> Result<(), QuarantineError> {
+        let path = self.file(token);
+        remove(&path).map_err(|source| QuarantineError { path, source })
     }
 
     fn write(
@@ -97,7 +104,7 @@ impl Quarantine {
     ) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.folder)?;
         // Raw records hold addresses and cookies: the owner's alone.
-        let unfinished = path.with_extension("gz.part");
+        let unfinished = path.with_extension(format!("gz.{}.part", std::process::id()));
         let file = private_file(&unfinished)?;
         let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
         for rejection in rejected {
@@ -124,6 +131,13 @@ impl Quarantine {
         file.sync_all()?;
         std::fs::rename(&unfinished, path)?;
         File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

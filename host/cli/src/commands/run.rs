@@ -112,7 +112,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     } else {
         print!("{}", super::summary::run(&report));
     }
-    Ok(exit_status(&report))
+    Ok(exit_status(&report, args.follow))
 }
 
 /// Returns the settings of a run of this project.
@@ -125,7 +125,7 @@ pub(crate) fn run_settings(
         .settings
         .layout()
         .map_err(|message| anyhow::anyhow!(message))?;
-    let live = follow || sources.contains(&Source::Stdin);
+    let live = follow || sources.iter().any(is_pipe);
     Ok(RunSettings {
         format: project.settings.logs.format,
         layout,
@@ -140,12 +140,21 @@ pub(crate) fn run_settings(
     })
 }
 
+/// Whether a source may give its lines slowly.
+fn is_pipe(source: &Source) -> bool {
+    match source {
+        Source::Stdin => true,
+        Source::File(path) => std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()),
+    }
+}
+
 /// Opens chain and database, brings the schema up to date, and runs.
 pub(crate) async fn ingest(
     project: &Project,
     sources: Vec<Source>,
     settings: &RunSettings,
 ) -> Result<Report> {
+    canopy_pipeline::run::probe(&sources)?;
     let chain = project.chain()?;
     let clickhouse = project.connect().await?;
     super::schema::apply(project, &clickhouse, chain.new_columns()).await?;
@@ -168,7 +177,7 @@ async fn watched(
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(100)) => show(&bar, &progress),
-                    _ = tokio::signal::ctrl_c() => {
+                    () = asked_to_stop() => {
                         if progress.stop.swap(true, Ordering::Relaxed) {
                             // Asked twice: leave at once. Nothing is harmed by it.
                             std::process::exit(130);
@@ -189,6 +198,19 @@ async fn watched(
         }
     }
     Ok(report)
+}
+
+/// Waits for Ctrl-C, or for the signal that a service manager ends a process
+/// with.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
 }
 
 /// The size of all sources, where every one is a file that is not compressed.
@@ -232,10 +254,12 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     bar.set_message(message);
 }
 
-/// The exit status that says how a run went.
-pub(crate) fn exit_status(report: &Report) -> u8 {
+/// The exit status that says how a run went. Following ends by being stopped;
+/// any other source that was stopped is not all stored, and a script that goes
+/// on to delete it must know.
+fn exit_status(report: &Report, follow: bool) -> u8 {
     let broken = report.sources.iter().any(|source| source.broken);
-    if broken {
+    if broken || (report.stopped && !follow) {
         exit::FAILED
     } else if report.books.quarantined > 0 {
         exit::DONE_WITH_QUARANTINE
