@@ -1,0 +1,165 @@
+//! Whatever is killed, and whenever: the run after it makes the books whole.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+
+use crate::support::{Project, wait_for};
+
+/// How many lines are killed over; the issue's own measure is
+/// `CANOPY_TEST_LINES=1000000`.
+fn lines() -> u64 {
+    match std::env::var("CANOPY_TEST_LINES") {
+        Ok(lines) => lines.parse().expect("CANOPY_TEST_LINES is a number"),
+        Err(_) => 120_000,
+    }
+}
+
+/// A file of lines of which some are damaged; returns how many.
+fn damaged_file(project: &Project, lines: u64) -> u64 {
+    let ran = project
+        .canopy(&[
+            "generate",
+            "--lines",
+            &lines.to_string(),
+            "--seed",
+            "11",
+            "--start",
+            "1764018000",
+            "--fields",
+            crate::support::FIELDS,
+            "--malformed",
+            "0.001",
+            "--out",
+            "a.log",
+        ])
+        .exits(0);
+    let words: Vec<&str> = ran.stderr.split_whitespace().collect();
+    let before = words.iter().position(|word| *word == "of").unwrap();
+    words[before - 1].replace(',', "").parse().unwrap()
+}
+
+/// Checks that every line is stored or set aside, once.
+#[track_caller]
+fn check_whole(project: &Project, lines: u64, damaged: u64) {
+    assert_eq!(project.stored(), (lines - damaged, lines - damaged));
+    let set_aside = project.set_aside();
+    assert_eq!(set_aside.len() as u64, damaged);
+    let content = std::fs::read(project.path("a.log")).unwrap();
+    let content: Vec<&[u8]> = content.split(|byte| *byte == b'\n').collect();
+    for record in set_aside {
+        assert_eq!(record.raw, content[record.position as usize - 1]);
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_moment_is_completed_by_the_next() {
+    let seed = std::env::var("CANOPY_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
+    println!("CANOPY_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let project = Project::short_lines();
+    let lines = lines();
+    let damaged = damaged_file(&project, lines);
+
+    // How long it takes undisturbed, with a store of its own.
+    let started = Instant::now();
+    project.run(&["--store", "undisturbed", "a.log"]).exits(3);
+    let undisturbed = started.elapsed();
+    project.canopy(&["query", "SELECT 1"]);
+
+    let mut killed = 0;
+    for _ in 0..8 {
+        let mut run = project.start(&["run", "--json", "a.log"]);
+        std::thread::sleep(undisturbed.mul_f64(random.f64() * 0.6));
+        if run.is_running() {
+            killed += 1;
+        }
+        run.signal(Signal::KILL);
+        run.wait();
+    }
+    assert!(killed > 0, "every run had ended before it was killed");
+    let last = project.run(&["a.log"]);
+    let [records, ..] = last.already();
+    assert_eq!(records + last.books()[0], lines);
+    check_whole(&project, lines, damaged);
+}
+
+#[test]
+fn an_engine_killed_while_it_is_filled_is_started_again_by_the_run() {
+    let project = Project::short_lines();
+    let lines = lines();
+    let damaged = damaged_file(&project, lines);
+    let mut run = project.start(&["run", "--json", "a.log"]);
+    let mut killed = Vec::new();
+    while run.is_running() && killed.len() < 3 {
+        let engine = project.engine().filter(|engine| !killed.contains(engine));
+        if let Some(engine) = engine {
+            std::thread::sleep(Duration::from_millis(250));
+            let _ = kill_process(engine, Signal::KILL);
+            killed.push(engine);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!killed.is_empty());
+    let ran = run.wait().exits(3);
+    assert_eq!(ran.books(), [lines, lines - damaged, 0, damaged]);
+    check_whole(&project, lines, damaged);
+}
+
+#[test]
+fn run_and_engine_killed_together_lose_nothing() {
+    let project = Project::short_lines();
+    let lines = lines();
+    let damaged = damaged_file(&project, lines);
+    for pause in [300, 700] {
+        let run = project.start(&["run", "--json", "a.log"]);
+        std::thread::sleep(Duration::from_millis(pause));
+        if let Some(engine) = project.engine() {
+            let _ = kill_process(engine, Signal::KILL);
+        }
+        run.signal(Signal::KILL);
+        run.wait();
+    }
+    let last = project.run(&["a.log"]);
+    let [records, ..] = last.already();
+    assert_eq!(records + last.books()[0], lines);
+    check_whole(&project, lines, damaged);
+}
+
+#[test]
+fn an_interrupt_ends_a_run_in_good_order() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let project = Project::short_lines();
+        let lines = lines();
+        let damaged = damaged_file(&project, lines);
+        let run = project.start(&["run", "--json", "a.log"]);
+        wait_for("the first rows", || {
+            let ran = project.canopy(&[
+                "query",
+                "--json",
+                "SELECT toUInt8(count() > 0) AS yes FROM cloudfront_logs",
+            ]);
+            ran.status == Some(0) && ran.json()["yes"] == 1
+        });
+        run.signal(signal);
+        let ran = run.wait();
+        let report = ran.json();
+        let first = ran.books();
+        if report["stopped"] == true {
+            // Not all of it is stored, so the status is not that of success.
+            assert_eq!(ran.status, Some(1), "{ran:#?}");
+            assert!(ran.stderr.contains("stopping"), "{ran:#?}");
+        }
+        assert_eq!(
+            project.stored().0,
+            first[1],
+            "the summary tells what is stored"
+        );
+        let rest = project.run(&["a.log"]);
+        assert_eq!(rest.already()[0] + rest.books()[0], lines);
+        check_whole(&project, lines, damaged);
+    }
+}
