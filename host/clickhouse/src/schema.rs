@@ -62,6 +62,9 @@ pub const DEDUPLICATION_WINDOW: u32 = 10_000;
 /// hour that is ClickHouse's default since 25.10.
 pub const DEDUPLICATION_SECONDS: u32 = 7 * 24 * 3600;
 
+/// How the columns of plugins are compressed; what most base columns have, too.
+const CODEC: &str = "ZSTD(1)";
+
 /// What the operator decides about the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaSettings {
@@ -470,7 +473,10 @@ impl Table {
             None => {
                 let clickhouse_type = clickhouse_type(column);
                 Some((
-                    format!("ADD COLUMN IF NOT EXISTS {name} {clickhouse_type} COMMENT {comment}"),
+                    format!(
+                        "ADD COLUMN IF NOT EXISTS {name} {clickhouse_type} COMMENT {comment} \
+                         CODEC({CODEC})"
+                    ),
                     Change::Column {
                         table: table.to_owned(),
                         column: column.name.to_string(),
