@@ -263,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_the_defaults() {
+        let readme = include_str!("../README.md");
+        for (key, names) in [("parameters", &PARAMETERS[..]), ("headers", &HEADERS[..])] {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let row = format!("| `{key}` | {} |", names.join(", "));
+            assert!(readme.contains(&row), "README.md lacks: {row}");
+        }
+    }
+
+    #[test]
     fn an_error_names_the_key_at_fault() {
         let default = Config::default;
         assert_eq!(
