@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array};
+use arrow_array::{Array, ArrayRef, StringArray, UInt32Array, new_empty_array, new_null_array};
 use arrow_select::{concat::concat, take::take};
 use canopy_batch::{Batch, Outcome, Rejected, StageError};
 
@@ -72,6 +72,9 @@ pub(crate) fn assemble(
                 plan.failed.len()
             ),
         });
+    }
+    if plan.rows.len() > batch.row_count() {
+        check_size(&batch, &plan.rows, plugin)?;
     }
     let record_count = batch.record_count();
     let rejected = match on_error {
@@ -257,6 +260,38 @@ fn gather(
         .expect("the parts have one type, and the limit on bytes keeps text under 2 GiB");
     take(&whole, &UInt32Array::from(places.to_vec()), None)
         .expect("places are within the answers and every type can be taken")
+}
+
+/// Checks that no text column of the batch would pass Arrow's 2 GiB by rows
+/// named several times.
+fn check_size(batch: &Batch, rows: &[u32], plugin: &Arc<str>) -> Result<(), StageError> {
+    for (field, array) in batch
+        .columns()
+        .schema()
+        .fields()
+        .iter()
+        .zip(batch.columns().columns())
+    {
+        let Some(text) = array.as_any().downcast_ref::<StringArray>() else {
+            continue;
+        };
+        let bytes: u64 = rows
+            .iter()
+            .map(|&row| text.value_length(row as usize) as u64)
+            .sum();
+        if bytes > i32::MAX as u64 {
+            return Err(StageError {
+                stage: plugin.to_string(),
+                message: format!(
+                    "its {} rows would hold {bytes} bytes of `{}`; lower limits.fan-out or make \
+                     batches smaller",
+                    rows.len(),
+                    field.name()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The records of the rows that failed, each once, with its first reason.

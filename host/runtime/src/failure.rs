@@ -18,11 +18,9 @@ pub enum Failure {
         said: Option<String>,
     },
     /// The call ran longer than its deadline.
-    #[error(
-        "ran longer than its deadline of {deadline:?}; raise limits.deadline or mend the plugin"
-    )]
+    #[error("ran longer than the {deadline:?} it had; raise limits.deadline or mend the plugin")]
     Deadline {
-        /// The deadline of this call.
+        /// The deadline of this call: of a part of a batch, its share.
         deadline: Duration,
     },
     /// The guest wanted more memory than it may have, and could not go on.

@@ -39,31 +39,31 @@ struct LogBuffer {
 }
 
 impl GuestState {
-    /// Whether a further log line would only be counted.
-    pub(crate) fn log_is_full(&self) -> bool {
-        self.log.lines_left == 0
+    /// Whether a further log line of so many bytes would be kept.
+    pub(crate) fn log_has_room_for(&self, bytes: usize) -> bool {
+        self.log.lines_left > 0 && bytes <= self.log.bytes_left as usize
     }
 
+    /// Counts a log line that is not kept.
     pub(crate) fn skip_log_line(&mut self) {
         self.log.skipped += 1;
     }
 
-    /// Keeps a log line, or counts it where it does not fit any more.
+    /// Keeps a log line that [`GuestState::log_has_room_for`].
     pub(crate) fn log(&mut self, level: Level, message: String) {
-        let bytes = u32::try_from(message.len()).unwrap_or(u32::MAX);
-        if self.log.lines_left == 0 || bytes > self.log.bytes_left {
-            return self.skip_log_line();
-        }
         self.log.lines_left -= 1;
-        self.log.bytes_left -= bytes;
+        self.log.bytes_left -= message.len() as u32;
         self.log.lines.push(LogLine { level, message });
     }
 
-    /// Adds to a counter, or counts that it was ignored.
-    pub(crate) fn count(&mut self, metric: String, delta: u64) {
-        if !is_lower_name(&metric) {
+    /// Adds to a counter, or counts that it was ignored: for a bad name, which
+    /// is none here, or for being one too many.
+    pub(crate) fn count(&mut self, metric: Option<String>, delta: u64) {
+        let Some(metric) = metric else {
             self.counters_ignored += 1;
-        } else if let Some(total) = self.counters.get_mut(&metric) {
+            return;
+        };
+        if let Some(total) = self.counters.get_mut(&metric) {
             *total = total.saturating_add(delta);
         } else if self.counters.len() < MAX_COUNTERS {
             self.counters.insert(metric, delta);

@@ -39,7 +39,8 @@ pub struct Limits {
 impl Limits {
     /// How many deadlines the search for the rows at fault in one batch may
     /// take, the first call included. One endless row among 10,000 takes
-    /// about two and a half.
+    /// about two and a half. What waits when they have passed is called once
+    /// more as it is, which takes at most two further ones.
     pub const SEARCH_DEADLINES: u32 = 4;
 
     /// The most that [`Limits::output_bytes`] counts for.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use wasmtime::component::{ComponentType, Instance, Lift, Linker, Lower, TypedFunc, WasmStr};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use crate::instance::GuestState;
+use crate::instance::{GuestState, is_lower_name};
 
 /// The interface every plugin may import, under the newest version known.
 const HOST_INTERFACE: &str = "canopy:plugin/host@0.1.0";
@@ -286,19 +286,25 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     host.func_wrap(
         "log",
         |mut store: StoreContextMut<'_, GuestState>, (level, message): (Level, WasmStr)| {
-            if store.data().log_is_full() {
+            let message = match store.data().log_has_room_for(0) {
+                true => message.to_str(&store)?,
+                false => "".into(),
+            };
+            // What is not kept is not copied either.
+            if store.data().log_has_room_for(message.len()) {
+                let message = message.into_owned();
+                store.data_mut().log(level.into(), message);
+            } else {
                 store.data_mut().skip_log_line();
-                return Ok(());
             }
-            let message = message.to_str(&store)?.into_owned();
-            store.data_mut().log(level.into(), message);
             Ok(())
         },
     )?;
     host.func_wrap(
         "count",
         |mut store: StoreContextMut<'_, GuestState>, (metric, delta): (WasmStr, u64)| {
-            let metric = metric.to_str(&store)?.into_owned();
+            let metric = metric.to_str(&store)?;
+            let metric = is_lower_name(&metric).then(|| metric.into_owned());
             store.data_mut().count(metric, delta);
             Ok(())
         },

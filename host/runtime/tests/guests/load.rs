@@ -43,23 +43,6 @@ fn a_foreign_import_is_named() {
     );
 }
 
-/// The guest's component with a name of the same length changed everywhere.
-fn patched(from: &[u8], to: &[u8]) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = component().to_vec();
-    let places: Vec<usize> = bytes
-        .windows(from.len())
-        .enumerate()
-        .filter(|(_, window)| *window == from)
-        .map(|(place, _)| place)
-        .collect();
-    assert!(!places.is_empty());
-    for place in places {
-        bytes[place..place + to.len()].copy_from_slice(to);
-    }
-    bytes
-}
-
 #[test]
 fn an_artifact_is_loaded_under_its_digest_only() {
     let mut tampered = artifact().to_vec();

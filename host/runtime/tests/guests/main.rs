@@ -3,6 +3,7 @@
 
 mod columns;
 mod configure;
+mod distinct;
 mod isolation;
 mod limits;
 mod load;

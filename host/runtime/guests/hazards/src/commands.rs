@@ -5,7 +5,7 @@ use crate::bindings::canopy::plugin::types::{
     Column, ConfigError, Error, InputError, Level, Output, RejectedRow, Values,
 };
 use crate::columns::Builder;
-use crate::{Made, grow, leak, spin, trap};
+use crate::{Made, grow, leak, recurse, spin, trap};
 
 /// Does what the rows say. A command with an argument has it after `:`.
 pub(crate) fn obey(rows: usize, inputs: Vec<Column>, made: &[Made]) -> Result<Output, Error> {
@@ -24,6 +24,7 @@ pub(crate) fn obey(rows: usize, inputs: Vec<Column>, made: &[Made]) -> Result<Ou
         match name {
             "!trap" => trap("told to"),
             "!loop" => spin(),
+            "!recurse" => drop(host::count(&recurse(0).to_string(), 1)),
             "!grow" => grow(),
             "!leak" => leak(number()),
             "!error" => {

@@ -45,6 +45,10 @@ struct Made {
     from: Option<usize>,
 }
 
+/// What it says of its purity. A test changes the bytes in the component, so
+/// the compiler must not see through it.
+static PURITY: &str = "purity: per row ";
+
 thread_local! {
     static MADE: RefCell<Vec<Made>> = const { RefCell::new(Vec::new()) };
 }
@@ -65,7 +69,10 @@ impl Guest for Hazards {
                 doc: "any file".to_owned(),
                 required: false,
             }],
-            purity: Purity::PerRow,
+            purity: match std::hint::black_box(PURITY) {
+                "purity: distinct" => Purity::PerDistinct,
+                _ => Purity::PerRow,
+            },
         }
     }
 
@@ -180,6 +187,12 @@ fn spin() -> ! {
     loop {
         std::hint::black_box(());
     }
+}
+
+/// Calls itself until the stack ends.
+#[expect(unconditional_recursion, reason = "the stack is to end")]
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box(depth) + recurse(std::hint::black_box(depth + 1))
 }
 
 /// Takes memory until there is none, then traps.
