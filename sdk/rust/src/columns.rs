@@ -143,6 +143,7 @@ pub(crate) struct Bits {
 }
 
 impl Bits {
+    #[inline]
     pub(crate) fn push(&mut self, bit: bool) {
         if self.len.is_multiple_of(8) {
             self.bytes.push(0);
@@ -165,19 +166,54 @@ impl Bits {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn count_ones(&self) -> usize {
-        self.bytes.iter().map(|b| b.count_ones() as usize).sum()
-    }
-
     /// Returns the bytes and starts over, with room for as many again.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.len = 0;
         let room = Vec::with_capacity(self.bytes.len());
         std::mem::replace(&mut self.bytes, room)
+    }
+}
+
+/// Which rows are present. As long as none is null it is but a count, which is
+/// what most columns stay.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Validity {
+    rows: usize,
+    /// Whether `bits` hold all rows; else they hold none.
+    has_null: bool,
+    bits: Bits,
+}
+
+impl Validity {
+    #[inline]
+    pub(crate) fn push(&mut self, present: bool) {
+        if self.has_null {
+            self.bits.push(present);
+        } else if !present {
+            self.push_first_null();
+        }
+        self.rows += 1;
+    }
+
+    #[cold]
+    fn push_first_null(&mut self) {
+        for _ in 0..self.rows {
+            self.bits.push(true);
+        }
+        self.bits.push(false);
+        self.has_null = true;
+    }
+
+    /// Keeps the first `rows` rows.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.rows = self.rows.min(rows);
+        self.bits.truncate(rows);
+    }
+
+    /// Returns the bitmap, unless no row was null, and starts over.
+    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
+        self.rows = 0;
+        std::mem::take(&mut self.has_null).then(|| self.bits.take())
     }
 }
 
@@ -192,10 +228,24 @@ mod tests {
             bits.push(true);
         }
         bits.truncate(9);
-        assert_eq!((bits.len(), bits.count_ones()), (9, 9));
         bits.push(false);
         bits.push(true);
         assert_eq!(bits.take(), [0xff, 0b101]);
+    }
+
+    #[test]
+    fn validity_is_absent_until_a_row_is_null() {
+        let mut validity = Validity::default();
+        for _ in 0..9 {
+            validity.push(true);
+        }
+        validity.push(false);
+        validity.push(true);
+        assert_eq!(validity.take(), Some(vec![0xff, 0b101]));
+        validity.push(true);
+        assert_eq!(validity.take(), None);
+        validity.push(false);
+        assert_eq!(validity.take(), Some(vec![0]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::columns::{Bits, Column, Kind, Millis, TextColumn, Values};
+use crate::columns::{Bits, Column, Kind, Millis, TextColumn, Validity, Values};
 use crate::schema::Field;
 
 /// The columns a plugin makes.
@@ -408,7 +408,7 @@ impl Nullable<Boolean> {
 pub struct Nullable<W> {
     writer: W,
     present: bool,
-    validity: Bits,
+    validity: Validity,
 }
 
 impl<W: Writer> Nullable<W> {
@@ -491,11 +491,7 @@ impl<W: Writer> Writer for Nullable<W> {
     fn take(&mut self, columns: &mut Vec<Column>) {
         let first = columns.len();
         self.writer.take(columns);
-        let nulls = self.validity.len() - self.validity.count_ones();
-        let validity = self.validity.take();
-        if nulls > 0 {
-            columns[first].validity = Some(validity);
-        }
+        columns[first].validity = self.validity.take();
     }
 }
 
@@ -513,7 +509,7 @@ impl<W: Declared> Declared for Nullable<W> {
         Nullable {
             writer: W::with_columns(columns),
             present: false,
-            validity: Bits::default(),
+            validity: Validity::default(),
         }
     }
 }
