@@ -20,6 +20,9 @@ const OTHER: u64 = HEX_LETTER << LANE_BITS;
 
 /// ASCII that is neither letter nor digit.
 const MARK: u64 = 0;
+/// `/` and `?`, at which segments end. Adds nothing to a lane: none of them
+/// reaches the highest bit.
+const END: u64 = 1 << 63;
 
 /// What each byte adds to the counts.
 static WEIGHT: [u64; 256] = weights();
@@ -34,6 +37,7 @@ const fn weights() -> [u64; 256] {
             b'g'..=b'z' => LOWER,
             b'A'..=b'F' => UPPER + HEX_LETTER,
             b'G'..=b'Z' => UPPER,
+            b'/' | b'?' => END,
             128.. => OTHER,
             _ => MARK,
         };
@@ -49,11 +53,12 @@ impl Counts {
     pub fn of_segment(bytes: &[u8], start: usize) -> (Self, usize) {
         let mut counts = 0_u64;
         let mut end = start;
-        while let Some(&byte) = bytes.get(end)
-            && byte != b'/'
-            && byte != b'?'
-        {
-            counts = counts.wrapping_add(WEIGHT[byte as usize]);
+        while let Some(&byte) = bytes.get(end) {
+            let weight = WEIGHT[byte as usize];
+            if weight == END {
+                break;
+            }
+            counts = counts.wrapping_add(weight);
             end += 1;
         }
         (Counts(counts), end)
