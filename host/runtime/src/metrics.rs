@@ -89,11 +89,13 @@ impl Meter {
     pub(crate) fn batch(&mut self, rows: usize, time: Duration) {
         self.totals.rows_in += rows as u64;
         self.totals.busy += time;
+        if rows == 0 {
+            return;
+        }
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
         }
-        self.samples
-            .push_back(time.as_nanos() as f64 / rows.max(1) as f64);
+        self.samples.push_back(time.as_nanos() as f64 / rows as f64);
     }
 
     /// Adds the counters of a call that succeeded.

@@ -15,6 +15,10 @@ fn quarantining(limits: Limits) -> PluginSettings {
     }
 }
 
+/// Three times what a search takes on a machine with nothing else to do: these
+/// tests run beside others.
+const MANY_DEADLINES: u32 = 3 * (Limits::SEARCH_DEADLINES + 2);
+
 /// 2,000 harmless rows with `command` at some of them.
 fn needles<'a>(command: &'a str, rows: &[usize]) -> Vec<&'a str> {
     let mut commands = vec!["/ok"; 2000];
@@ -57,7 +61,7 @@ fn an_endless_row_ends_at_the_deadline_and_is_found() {
     let reason = rejected(&outcome, &[1500]);
     assert!(reason.contains("ran longer than the "), "{reason}");
     assert!(
-        start.elapsed() < deadline * (Limits::SEARCH_DEADLINES + 4),
+        start.elapsed() < MANY_DEADLINES * deadline,
         "{:?}",
         start.elapsed()
     );
@@ -65,7 +69,7 @@ fn an_endless_row_ends_at_the_deadline_and_is_found() {
 
 #[test]
 fn a_plugin_that_always_loops_costs_a_bounded_time() {
-    let deadline = Duration::from_millis(100);
+    let deadline = Duration::from_millis(200);
     let limits = Limits {
         deadline,
         ..Limits::default()
@@ -77,7 +81,7 @@ fn a_plugin_that_always_loops_costs_a_bounded_time() {
     let reason = &outcome.rejected[4999].reason;
     assert!(reason.contains("not tried by themselves"), "{reason}");
     assert!(
-        start.elapsed() < deadline * (Limits::SEARCH_DEADLINES + 4),
+        start.elapsed() < MANY_DEADLINES * deadline,
         "{:?}",
         start.elapsed()
     );
