@@ -33,7 +33,7 @@ engine: build
 	@$(CANOPY) engine fetch --into target/engine
 
 test: build plugins guests engine
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked --workspace --exclude canopy-bench
 
 check:
 	$(CARGO) fmt --all --check
@@ -41,7 +41,8 @@ check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
 
 bench: build plugins engine
-	bench/run
+	$(CARGO) bench --locked --package canopy-bench
+	$(CARGO) run --release --locked --package canopy-bench
 
 clean:
 	$(CARGO) clean
