@@ -74,11 +74,13 @@ CREATE TABLE IF NOT EXISTS {database}.cloudfront_logs{local}{on_cluster}
     connection_id String COMMENT 'The TLS connection''s id, where mutual TLS is on.' CODEC(ZSTD(1)),
     viewer_request_log_data String COMMENT 'What a CloudFront function logged on the viewer''s request, at most 800 bytes.' CODEC(ZSTD(1)),
     viewer_response_log_data String COMMENT 'What a CloudFront function logged on the response, at most 800 bytes.' CODEC(ZSTD(1)),
-    sample_weight Float32 DEFAULT 1 COMMENT 'How many requests this row stands for; 1 where nothing is sampled.' CODEC(ZSTD(1))
+    sample_weight Float32 DEFAULT 1 COMMENT 'How many requests this row stands for; 1 where nothing is sampled.' CODEC(ZSTD(1)),
+    INDEX by_viewer c_ip TYPE bloom_filter(0.025) GRANULARITY 4,
+    INDEX by_request x_edge_request_id TYPE bloom_filter(0.025) GRANULARITY 4
 )
 ENGINE = {engine}
 PARTITION BY toDate(timestamp)
-ORDER BY (cs_host, toStartOfFiveMinutes(timestamp), sc_status, timestamp)
+ORDER BY (cs_host, timestamp)
 {ttl}SETTINGS
     {deduplication},
     ttl_only_drop_parts = 1;

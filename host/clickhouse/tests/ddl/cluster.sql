@@ -76,11 +76,13 @@ CREATE TABLE IF NOT EXISTS `logs`.cloudfront_logs_local ON CLUSTER `main`
     connection_id String COMMENT 'The TLS connection''s id, where mutual TLS is on.' CODEC(ZSTD(1)),
     viewer_request_log_data String COMMENT 'What a CloudFront function logged on the viewer''s request, at most 800 bytes.' CODEC(ZSTD(1)),
     viewer_response_log_data String COMMENT 'What a CloudFront function logged on the response, at most 800 bytes.' CODEC(ZSTD(1)),
-    sample_weight Float32 DEFAULT 1 COMMENT 'How many requests this row stands for; 1 where nothing is sampled.' CODEC(ZSTD(1))
+    sample_weight Float32 DEFAULT 1 COMMENT 'How many requests this row stands for; 1 where nothing is sampled.' CODEC(ZSTD(1)),
+    INDEX by_viewer c_ip TYPE bloom_filter(0.025) GRANULARITY 4,
+    INDEX by_request x_edge_request_id TYPE bloom_filter(0.025) GRANULARITY 4
 )
 ENGINE = ReplicatedMergeTree
 PARTITION BY toDate(timestamp)
-ORDER BY (cs_host, toStartOfFiveMinutes(timestamp), sc_status, timestamp)
+ORDER BY (cs_host, timestamp)
 TTL toDateTime(timestamp) + toIntervalDay(30)
 SETTINGS
     replicated_deduplication_window = 10000,
