@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, StringArray};
 use canopy_batch::{Column, ColumnType, Sink};
 use canopy_clickhouse::schema::{self, SchemaSettings};
-use canopy_clickhouse::{ClickHouse, Disposition, Error, Retries, Target};
+use canopy_clickhouse::{ClickHouse, Disposition, Error, Target};
 use std::sync::Arc;
 
 use crate::harness::{batch, count, database, empty, number, of_columns, store};
@@ -218,35 +218,33 @@ fn kill_engine(folder: &std::path::Path) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+/// An insert over 1,500 days is 1,500 parts: wherever the engine dies among
+/// them, the sink starts it again and the rows are there once.
 #[tokio::test]
-async fn an_insert_ends_with_its_deadline() {
-    let mut server = crate::harness::server().await;
-    let clickhouse = ClickHouse::connect(Target::Server(server.clone()))
+async fn an_engine_killed_in_the_middle_of_an_insert_costs_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::connect(Target::Store(store(folder.path())))
         .await
         .unwrap();
-    // A port that nobody listens at: taken and let go.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    server.url = format!("http://{port}");
-    let error = ClickHouse::connect(Target::Server(server))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
-    assert_eq!(error.disposition(), Disposition::Retry);
-
-    let retries = Retries {
-        deadline: Duration::from_millis(300),
-        ..Retries::default()
+    let settings = SchemaSettings {
+        database: clickhouse.server().database,
+        ..SchemaSettings::default()
     };
-    let sink = clickhouse
-        .sink("cloudfront_logs")
-        .unwrap()
-        .with_retries(retries);
-    // Too many simultaneous queries, memory and the like would be tried again;
-    // a missing database is not.
-    let started = std::time::Instant::now();
-    sink.insert(&batch(NOON, 1, 1), "t").await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(2));
+    schema::apply(&clickhouse, &settings).await.unwrap();
+    let sink = clickhouse.sink("cloudfront_logs").unwrap();
+    for (round, wait_ms) in [30, 120, 300, 600].into_iter().enumerate() {
+        let rows = batch(NOON - 1500 * DAY_MS + round as i64, DAY_MS / 2, 3000);
+        let killer = async {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            kill_engine(folder.path());
+        };
+        let token = format!("round {round}");
+        let (stored, ()) = tokio::join!(sink.insert(&rows, &token), killer);
+        assert_eq!(stored.unwrap(), 3000);
+        let expected = 3000 * (round as u64 + 1);
+        assert_eq!(count(&clickhouse).await, expected);
+        let distinct = "SELECT uniqExact(x_edge_request_id) AS n FROM cloudfront_logs";
+        assert_eq!(number(&clickhouse, distinct).await, expected);
+    }
+    kill_engine(folder.path());
 }

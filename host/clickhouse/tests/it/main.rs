@@ -5,6 +5,7 @@
 //! `CANOPY_ENGINE_LIBRARY` says.
 
 mod connect;
+mod faults;
 mod harness;
 mod insert;
 mod ledger;
