@@ -209,12 +209,14 @@ struct Package {
 
 #[derive(Debug, Deserialize)]
 struct CrateTarget {
-    crate_types: Vec<String>,
+    /// A library's crate types; of an example it is `example`, whatever its
+    /// crate types are.
+    kind: Vec<String>,
 }
 
 impl CrateTarget {
     fn is_cdylib(&self) -> bool {
-        self.crate_types.iter().any(|kind| kind == "cdylib")
+        self.kind.iter().any(|kind| kind == "cdylib")
     }
 }
 
@@ -456,7 +458,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("src")).unwrap();
         std::fs::write(folder.path().join("src/lib.rs"), "").unwrap();
-        let manifest = "[package]\nname = \"plain\"\n[workspace]\n";
+        // An example that is a cdylib makes no plugin of the package.
+        let manifest = "[package]\nname = \"plain\"\n[workspace]\n\
+             [[example]]\nname = \"e\"\npath = \"src/lib.rs\"\ncrate-type = [\"cdylib\"]\n";
         std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
         let error = build_plugin(folder.path(), None, None).unwrap_err();
         assert!(error.to_string().contains("crate-type"), "{error}");
