@@ -3,7 +3,7 @@
 use crate::shape::is_mark;
 
 /// Where `bytes` start with a UUID that is a token, returns its length.
-pub fn uuid_len(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn uuid_len(bytes: &[u8]) -> Option<usize> {
     const LEN: usize = 36;
     let uuid = bytes.get(..LEN)?;
     let is_uuid = uuid.iter().enumerate().all(|(index, byte)| match index {
@@ -15,7 +15,7 @@ pub fn uuid_len(bytes: &[u8]) -> Option<usize> {
 
 /// Where `bytes` start with a date that is a token (`2026-01-31`, `2026_01`),
 /// returns its length, with that of a time of day after a `T`.
-pub fn date_len(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn date_len(bytes: &[u8]) -> Option<usize> {
     let mark = *bytes.get(4)?;
     let month = bytes.get(5..7)?;
     if !matches!(mark, b'-' | b'_') || !is_year(&bytes[..4]) || !is_number_in(month, 1, 12) {
@@ -37,7 +37,7 @@ pub fn date_len(bytes: &[u8]) -> Option<usize> {
 
 /// Where `path` starts with segments that are a year and a month, and maybe a
 /// day (`2026/01/31`), returns their length.
-pub fn date_of_segments_len(path: &[u8]) -> Option<usize> {
+pub(crate) fn date_of_segments_len(path: &[u8]) -> Option<usize> {
     let year = path.get(..4)?;
     let month = path.get(5..7)?;
     if path[4] != b'/' || !is_year(year) || !is_number_in(month, 1, 12) || !ends_segment(path, 7) {
@@ -50,7 +50,7 @@ pub fn date_of_segments_len(path: &[u8]) -> Option<usize> {
 }
 
 /// Whether eight digits are a year, a month and a day.
-pub fn is_compact_date(digits: &[u8]) -> bool {
+pub(crate) fn is_compact_date(digits: &[u8]) -> bool {
     digits.len() == 8
         && is_year(&digits[..4])
         && is_number_in(&digits[4..6], 1, 12)

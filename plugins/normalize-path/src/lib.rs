@@ -3,12 +3,12 @@
 //! `/users/:id/avatar.png`.
 //!
 //! [`NormalizePath`] is the plugin, [`Normalizer`] what it does with a path:
-//! the operator's [`rules`] first, else each [`segment`] on its own.
+//! the operator's [`rules`] first, else each segment on its own.
 
 mod forms;
 pub mod rules;
-pub mod segment;
-pub mod shape;
+mod segment;
+mod shape;
 
 use canopy_sdk::prelude::*;
 

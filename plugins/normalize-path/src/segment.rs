@@ -10,7 +10,7 @@ use crate::shape::{self, Counts};
 
 /// A template in the making: the path, of which what is not replaced is copied
 /// in as few pieces as can be.
-pub struct Template<'p, 'o> {
+pub(crate) struct Template<'p, 'o> {
     path: &'p str,
     /// How much of the path is in the template.
     done: usize,
@@ -20,21 +20,21 @@ pub struct Template<'p, 'o> {
 impl<'p, 'o> Template<'p, 'o> {
     /// Returns the template of `path` with nothing in it yet; it is appended
     /// to `out`.
-    pub fn new(path: &'p str, out: &'o mut Text) -> Self {
+    pub(crate) fn new(path: &'p str, out: &'o mut Text) -> Self {
         Template { path, done: 0, out }
     }
 
     /// Puts `placeholder` where the path has the bytes from `from` to `to`,
     /// which must be where characters start.
     #[inline]
-    pub fn replace(&mut self, from: usize, to: usize, placeholder: &str) {
+    pub(crate) fn replace(&mut self, from: usize, to: usize, placeholder: &str) {
         self.out.push_str(&self.path[self.done..from]);
         self.out.push_str(placeholder);
         self.done = to;
     }
 
     /// Ends the template with what was not replaced before `end`.
-    pub fn finish(self, end: usize) {
+    pub(crate) fn finish(self, end: usize) {
         if self.done < end {
             self.out.push_str(&self.path[self.done..end]);
         }
@@ -44,7 +44,7 @@ impl<'p, 'o> Template<'p, 'o> {
 /// Replaces the values in the segment that starts at `start`. Returns where it
 /// ends: at a `/`, a `?` or the path's end.
 #[inline]
-pub fn replace_values(template: &mut Template<'_, '_>, start: usize) -> usize {
+pub(crate) fn replace_values(template: &mut Template<'_, '_>, start: usize) -> usize {
     let path = template.path.as_bytes();
     let (counts, end) = Counts::of_segment(path, start);
     let segment = &path[start..end];

@@ -4,10 +4,10 @@
 /// twelve bits each, so that counting a byte is one look-up and one addition.
 /// Good for runs of fewer than 4,096 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts(u64);
+pub(crate) struct Counts(u64);
 
 /// A run of this many bytes or more is never looked into.
-pub const MAX_LEN: usize = 1 << LANE_BITS;
+pub(crate) const MAX_LEN: usize = 1 << LANE_BITS;
 
 const LANE_BITS: u32 = 12;
 const DIGIT: u64 = 1;
@@ -50,7 +50,7 @@ impl Counts {
     /// Counts the bytes from `start` up to the first `/` or `?`, and returns
     /// where that is.
     #[inline]
-    pub fn of_segment(bytes: &[u8], start: usize) -> (Self, usize) {
+    pub(crate) fn of_segment(bytes: &[u8], start: usize) -> (Self, usize) {
         let mut counts = 0_u64;
         let mut end = start;
         while let Some(&byte) = bytes.get(end) {
@@ -67,7 +67,7 @@ impl Counts {
     /// Counts the bytes from `start` up to the first mark, and returns where
     /// that is.
     #[inline]
-    pub fn of_token(bytes: &[u8], start: usize) -> (Self, usize) {
+    pub(crate) fn of_token(bytes: &[u8], start: usize) -> (Self, usize) {
         let mut counts = 0_u64;
         let mut end = start;
         while let Some(&byte) = bytes.get(end) {
@@ -83,19 +83,19 @@ impl Counts {
 
     /// How many digits there are.
     #[inline]
-    pub fn digits(self) -> usize {
+    pub(crate) fn digits(self) -> usize {
         self.lane(DIGIT)
     }
 
     /// How many lower-case letters there are.
     #[inline]
-    pub fn lower(self) -> usize {
+    pub(crate) fn lower(self) -> usize {
         self.lane(LOWER)
     }
 
     /// How many upper-case letters there are.
     #[inline]
-    pub fn upper(self) -> usize {
+    pub(crate) fn upper(self) -> usize {
         self.lane(UPPER)
     }
 
@@ -111,13 +111,13 @@ impl Counts {
 
     /// Whether `len` bytes that were counted are digits and letters alone.
     #[inline]
-    pub fn is_alphanumeric(self, len: usize) -> bool {
+    pub(crate) fn is_alphanumeric(self, len: usize) -> bool {
         self.digits() + self.lower() + self.upper() == len
     }
 
     /// Whether `len` bytes that were counted are hexadecimal.
     #[inline]
-    pub fn is_hex(self, len: usize) -> bool {
+    pub(crate) fn is_hex(self, len: usize) -> bool {
         self.digits() + self.hex_letters() == len
     }
 
@@ -125,7 +125,7 @@ impl Counts {
     /// classes, changing at least at every other byte on average. Random text
     /// changes at six of ten bytes, words in camel case at four.
     #[inline]
-    pub fn is_scrambled(self, run: &[u8]) -> bool {
+    pub(crate) fn is_scrambled(self, run: &[u8]) -> bool {
         run.len() >= 10
             && self.digits() > 0
             && self.lower() > 0
@@ -137,7 +137,7 @@ impl Counts {
     /// Whether a run looks like a hash or a key: hexadecimal with digits and
     /// letters, or longer with digits and letters taking turns.
     #[inline]
-    pub fn is_hash(self, run: &[u8]) -> bool {
+    pub(crate) fn is_hash(self, run: &[u8]) -> bool {
         let len = run.len();
         let digits = self.digits();
         (len >= 7 && digits > 0 && digits < len && self.is_hex(len))
@@ -156,7 +156,7 @@ fn is_joint(byte: u8) -> bool {
 
 /// How often, `-` and `_` aside, another class of bytes begins: digits, lower
 /// case, upper case, others.
-pub fn changes(run: &[u8]) -> usize {
+pub(crate) fn changes(run: &[u8]) -> usize {
     /// The lanes of the classes proper.
     const CLASS: u64 = HEX_LETTER - 1;
     let mut changes = 0;
@@ -170,7 +170,7 @@ pub fn changes(run: &[u8]) -> usize {
 }
 
 /// Whether a byte parts tokens: ASCII, and neither letter nor digit.
-pub fn is_mark(byte: u8) -> bool {
+pub(crate) fn is_mark(byte: u8) -> bool {
     WEIGHT[byte as usize] == MARK
 }
 

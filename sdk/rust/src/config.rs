@@ -6,8 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 
-/// The configuration of a plugin that has nothing to configure. Any key is an
-/// error.
+/// Nothing can be configured: any key is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "No configuration")]

@@ -20,6 +20,17 @@ use crate::schema::Field;
 /// | `#[canopy(rename = "name")]` | gives the column another name |
 /// | `#[canopy(low_cardinality)]` | text with fewer than about 10,000 distinct values: stored as `LowCardinality` |
 ///
+/// A field without a doc comment does not compile:
+///
+/// ```compile_fail
+/// use canopy_sdk::prelude::*;
+///
+/// #[derive(Output)]
+/// struct Tags {
+///     tenant: Text,
+/// }
+/// ```
+///
 /// A field that [`Plugin::row`](crate::Plugin::row) does not write is null in
 /// that row where it is nullable, else empty, zero or false. What is written
 /// twice keeps the last value.
