@@ -71,3 +71,13 @@ fn main() -> ExitCode {
         Err(error) => exit::fail(&error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_share_a_name() {
+        Cli::command().debug_assert();
+    }
+}

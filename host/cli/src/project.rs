@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use canopy_clickhouse::engine::{EngineCommand, Store, find_library};
 use canopy_clickhouse::{ClickHouse, DEFAULT_DATABASE, Target};
-use canopy_pipeline::{Chain, Lock, Settings, settings};
+use canopy_pipeline::settings::{self, ClickHouseSettings};
+use canopy_pipeline::{Chain, Lock, Settings};
 use canopy_runtime::Host;
 
 /// Which project and which database.
@@ -84,7 +85,11 @@ impl Project {
         if args.clickhouse.is_some() {
             settings.clickhouse.url = args.clickhouse.clone();
         } else if args.store.is_some() {
-            settings.clickhouse.url = None;
+            // What the file says of its server does not count for a store.
+            settings.clickhouse = ClickHouseSettings {
+                ttl_days: settings.clickhouse.ttl_days,
+                ..ClickHouseSettings::default()
+            };
         }
         let given = [
             (&args.user, &mut settings.clickhouse.user),
@@ -135,18 +140,30 @@ impl Project {
         Ok(ClickHouse::connect(target).await?)
     }
 
+    /// Connects as [`Project::connect`] does, to a database that is there: asking
+    /// must not make an empty one.
+    pub(crate) async fn connect_existing(&self) -> Result<ClickHouse> {
+        match self.store() {
+            Some(store) if !store.join("data").exists() => bail!(
+                "there is no database in {}: `canopy run` makes it, --store or --config names another",
+                store.display()
+            ),
+            _ => self.connect().await,
+        }
+    }
+
     /// Opens the store, whose engine is this program's `engine serve`.
     fn open_store(&self) -> Result<Store> {
         if self.database()? != DEFAULT_DATABASE {
             bail!(
-                "an embedded database is always called `{DEFAULT_DATABASE}`: leave `database` out, or name a server"
+                "the embedded database is always called `{DEFAULT_DATABASE}`: leave `database` out, or name a server with --clickhouse"
             );
         }
         std::fs::create_dir_all(&self.store)
             .with_context(|| format!("cannot make {}", self.store.display()))?;
         let store = self.store.canonicalize()?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let library = library_path(self.library.as_deref())?.canonicalize()?;
+        let library = self.library()?.canonicalize()?;
         let arguments: Vec<OsString> = vec![
             "engine".into(),
             "serve".into(),
@@ -158,6 +175,11 @@ impl Project {
             store.clone().into(),
         ];
         Ok(Store::open(&store, EngineCommand { program, arguments })?)
+    }
+
+    /// Finds the embedded engine's library.
+    pub(crate) fn library(&self) -> Result<PathBuf> {
+        library_path(self.library.as_deref())
     }
 
     /// Returns the database's name.
@@ -177,11 +199,23 @@ impl Project {
         if self.settings.plugins.is_empty() {
             return Ok(Chain::empty());
         }
-        let mut lock = Lock::read(&self.settings.folder)?;
+        let folder = &self.settings.folder;
+        let mut lock = Lock::read(folder)?;
         let before = lock.clone();
-        let chain = Chain::open(&self.settings, &mut lock, &Host::new()?)?;
-        if lock != before {
-            lock.write(&self.settings.folder)?;
+        let opened = Chain::open(&self.settings, &mut lock, &Host::new()?);
+        let chain = match &self.file {
+            Some(file) => opened.with_context(|| file.display().to_string())?,
+            None => opened?,
+        };
+        for warning in chain.warnings() {
+            eprintln!("warning: {warning}");
+        }
+        // Compiled here for the first time. Without the pin the next start
+        // only checks less, so a folder that cannot be written is no failure.
+        if lock != before
+            && let Err(error) = lock.write(folder)
+        {
+            eprintln!("warning: what was compiled is not pinned: {error}");
         }
         Ok(chain)
     }
@@ -204,14 +238,35 @@ pub(crate) fn engine_cache() -> Option<PathBuf> {
     Some(cache.join("canopy").join("engine"))
 }
 
-/// Finds the component of a first-party plugin: in `plugins/` beside this
-/// program, or one folder up.
+/// Where first-party plugins are: in `plugins/` beside this program, or one
+/// folder up.
+fn plugin_folders() -> Vec<PathBuf> {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let folder = exe.parent().unwrap_or(Path::new("."));
+    vec![folder.join("plugins"), folder.join("..").join("plugins")]
+}
+
+/// Finds the component of a first-party plugin.
 pub(crate) fn first_party(name: &str) -> Option<PathBuf> {
-    let exe = std::env::current_exe().ok()?;
-    let folder = exe.parent()?;
-    [folder.join("plugins"), folder.join("..").join("plugins")]
+    plugin_folders()
         .into_iter()
         .map(|plugins| plugins.join(format!("{name}.wasm")))
         .find(|path| path.is_file())
         .map(|path| path.canonicalize().unwrap_or(path))
+}
+
+/// Returns the names of the first-party plugins that are there.
+pub(crate) fn first_party_names() -> Vec<String> {
+    let mut names: Vec<String> = plugin_folders()
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten()
+        .filter_map(|file| {
+            let name = file.ok()?.file_name().into_string().ok()?;
+            Some(name.strip_suffix(".wasm")?.to_owned())
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }

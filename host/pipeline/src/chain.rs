@@ -58,16 +58,14 @@ pub enum ChainError {
         given: String,
     },
     /// The plugin was never added.
-    #[error(
-        "plugin `{plugin}` is in canopy.toml but not in canopy.lock: run `canopy plugin add {plugin}`"
-    )]
+    #[error("plugin `{plugin}` is not in canopy.lock")]
     NotLocked {
         /// The plugin.
         plugin: String,
     },
     /// The component is not the one that was added.
     #[error(
-        "plugin `{plugin}`: {} is not the component that was added (sha256 {found}, canopy.lock pins {pinned}); if you changed it on purpose, run `canopy plugin add {plugin}`",
+        "plugin `{plugin}`: {} is not the component that was added (sha256 {found}, canopy.lock pins {pinned})",
         path.display()
     )]
     Digest {
@@ -92,14 +90,8 @@ pub enum ChainError {
         source: canopy_runtime::LoadError,
     },
     /// The component refuses its settings.
-    #[error("plugin `{plugin}` cannot be opened")]
-    Open {
-        /// The plugin.
-        plugin: String,
-        /// Why.
-        #[source]
-        source: canopy_runtime::OpenError,
-    },
+    #[error(transparent)]
+    Open(Box<canopy_runtime::OpenError>),
     /// The plugins do not fit each other or the logs.
     #[error(transparent)]
     Types(#[from] canopy_runtime::ChainError),
@@ -120,6 +112,30 @@ fn suggestion(closest: &Option<String>) -> String {
     match closest {
         Some(name) => format!(" (did you mean `{name}`?)"),
         None => String::new(),
+    }
+}
+
+impl ChainError {
+    /// Returns what to do about it, where that is not plain from what it says.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ChainError::NotLocked { plugin } => {
+                Some(format!("pin it with `canopy plugin add {plugin}`"))
+            }
+            ChainError::Digest { plugin, .. } => Some(format!(
+                "if you changed it on purpose, pin it anew with `canopy plugin add {plugin}`; \
+                 if not, find out who did"
+            )),
+            ChainError::Read { plugin, .. } => Some(format!(
+                "build it or put it there, or change `source` of `{plugin}` in canopy.toml"
+            )),
+            ChainError::Types(_) => Some(
+                "`canopy plugin list` shows what each plugin reads and makes; their order is that \
+                 of canopy.toml"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
     }
 }
 
@@ -317,10 +333,7 @@ fn open(
     loaded: &Loaded,
 ) -> Result<Plugin, ChainError> {
     host.open(loaded, entry.runtime_settings(folder))
-        .map_err(|source| ChainError::Open {
-            plugin: entry.name.clone(),
-            source,
-        })
+        .map_err(|error| ChainError::Open(Box::new(error)))
 }
 
 fn locked(

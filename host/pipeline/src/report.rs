@@ -105,7 +105,10 @@ impl PluginReport {
         let log = plugin
             .take_log()
             .into_iter()
-            .map(|line| format!("{:?}: {}", line.level, line.message))
+            .map(|line| {
+                let level = format!("{:?}", line.level).to_lowercase();
+                format!("{level}: {}", line.message)
+            })
             .collect();
         let metrics = plugin.metrics();
         PluginReport {

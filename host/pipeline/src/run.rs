@@ -127,8 +127,8 @@ pub enum RunError {
     },
     /// The lines of a source are real-time lines of another layout.
     #[error(
-        "{source_name}: its lines have {found} fields, but the layout has {expected}: list the \
-         fields of your real-time log configuration as `logs.fields` in canopy.toml"
+        "{source_name}: its lines have {found} fields, but the layout of real-time lines has \
+         {expected}"
     )]
     Layout {
         /// The source.
@@ -160,6 +160,29 @@ pub enum RunError {
         /// The numbers.
         books: Books,
     },
+}
+
+impl RunError {
+    /// Returns what to do about it, where that is not plain from what it says.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            RunError::Layout { .. } => {
+                "list the fields of your real-time log configuration as `logs.fields` in canopy.toml"
+            }
+            RunError::Insert { .. } | RunError::Ledger(_) => {
+                "run it again with the same input when ClickHouse is well: nothing is stored twice"
+            }
+            RunError::Strict { .. } => {
+                "mend the line, or run without --strict to have such lines set aside"
+            }
+            RunError::Plugin { .. } => {
+                "mend the plugin, or set its `on-error` to \"quarantine\"; then run it again with \
+                 the same input"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// What goes from the worker to the inserting side.

@@ -25,21 +25,21 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<u8> {
     let project = Project::open(&args.project)?;
     match &project.file {
-        Some(file) => println!("ok  settings    {}", file.display()),
-        None => println!("ok  settings    none: the defaults"),
+        Some(file) => exit::outln!("ok  settings    {}", file.display()),
+        None => exit::outln!("ok  settings    none: the defaults"),
     }
     let layout = project
         .settings
         .layout()
         .map_err(|message| anyhow::anyhow!(message))?;
-    println!("ok  logs        {} real-time fields", layout.len());
+    exit::outln!("ok  logs        {} real-time fields", layout.len());
     let chain = project.chain()?;
     for plugin in chain.plugins() {
         let columns = |names: Vec<&str>| match names.is_empty() {
             true => "nothing".to_owned(),
             false => names.join(", "),
         };
-        println!(
+        exit::outln!(
             "ok  plugin      {} {}: reads {}; makes {}",
             canopy_batch::Stage::name(plugin),
             plugin.descriptor().version,
@@ -60,15 +60,26 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         );
     }
     if !args.offline {
-        let clickhouse = project.connect().await?;
-        println!(
-            "ok  clickhouse  {} at {}",
-            clickhouse.version(),
-            match project.store() {
-                Some(store) => format!("{} (embedded)", store.display()),
-                None => clickhouse.server().url,
-            }
-        );
+        exit::outln!("ok  clickhouse  {}", database(&project).await?);
     }
     Ok(exit::DONE)
+}
+
+/// Asks the database; one that is not there yet is not made.
+async fn database(project: &Project) -> Result<String> {
+    if let Some(store) = project.store()
+        && !store.join("data").exists()
+    {
+        return Ok(format!(
+            "{} will be made, by {}",
+            store.display(),
+            project.library()?.display()
+        ));
+    }
+    let clickhouse = project.connect_existing().await?;
+    let place = match project.store() {
+        Some(store) => format!("{} (embedded)", store.display()),
+        None => clickhouse.server().url,
+    };
+    Ok(format!("{} at {place}", clickhouse.version()))
 }

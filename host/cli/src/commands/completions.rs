@@ -1,5 +1,7 @@
 //! `canopy completions`
 
+use std::io::Write;
+
 use anyhow::Result;
 use clap_complete::Shell;
 
@@ -15,6 +17,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, command: &mut clap::Command) -> Result<u8> {
-    clap_complete::generate(args.shell, command, "canopy", &mut std::io::stdout());
+    // Into memory first: it panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, command, "canopy", &mut script);
+    std::io::stdout().write_all(&script)?;
     Ok(exit::DONE)
 }

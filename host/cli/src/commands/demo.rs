@@ -49,10 +49,10 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let log = folder.join(format!("access-{}.log.gz", args.lines));
     if log.exists() {
-        println!("traffic      {} from an earlier demo", log.display());
+        exit::outln!("traffic      {} from an earlier demo", log.display());
     } else {
         write_whole(&log, &traffic(args.lines)?)?;
-        println!(
+        exit::outln!(
             "traffic      {}: {} lines over an hour, with an error burst, a cache-miss storm and a bot flood",
             log.display(),
             text::count(args.lines)
@@ -69,10 +69,11 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     let sources = vec![Source::File(log)];
     let settings = super::run::run_settings(&project, &sources, false)?;
     let report = super::run::ingest(&project, sources, &settings).await?;
-    println!("\n{}", super::summary::run(&report));
+    exit::outln!("\n{}", super::summary::run(&report));
     let clickhouse = project.connect().await?;
-    print!("{}", super::signals::golden(&clickhouse).await?);
-    println!(
+    let signals = super::signals::golden(&clickhouse).await?;
+    exit::outln!("{}", signals.trim_end());
+    exit::outln!(
         "\nask it yourself:  canopy query --config {} \"SELECT edge_city, count() FROM cloudfront_logs GROUP BY 1 ORDER BY 2 DESC LIMIT 5\"",
         config.display()
     );
@@ -147,7 +148,7 @@ fn chain(folder: &Path, config: &Path) -> Result<()> {
         lock.write(folder)?;
     }
     for plugin in chain.plugins() {
-        println!(
+        exit::outln!(
             "plugin       {} {}: {}",
             canopy_batch::Stage::name(plugin),
             plugin.descriptor().version,

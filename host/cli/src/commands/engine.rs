@@ -92,7 +92,7 @@ fn fetch(args: FetchArgs) -> Result<u8> {
         _ => {}
     });
     bar.finish_and_clear();
-    println!("{}", library?.display());
+    exit::outln!("{}", library?.display());
     Ok(exit::DONE)
 }
 
@@ -106,7 +106,7 @@ async fn serve(args: ServeArgs) -> Result<u8> {
     }
     let engine = engine::Engine::start(settings).await?;
     let server = engine.server();
-    println!(
+    exit::outln!(
         "ClickHouse {} at {}, user {}, database {}",
         engine.version(),
         server.url,
@@ -114,8 +114,8 @@ async fn serve(args: ServeArgs) -> Result<u8> {
         server.database
     );
     match engine.run().await? {
-        Stopped::Idle => println!("stopped: unused"),
-        Stopped::Signal => println!("stopped"),
+        Stopped::Idle => exit::outln!("stopped: unused"),
+        Stopped::Signal => exit::outln!("stopped"),
     }
     Ok(exit::DONE)
 }

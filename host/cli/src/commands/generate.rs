@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use canopy_pipeline::units::HumanDuration;
 use canopy_traffic::{
     Format, Generator, Incident, Layout, Malformed, Pace, Pacer, Profile, Settings, Step,
@@ -33,7 +33,12 @@ const BLOCK_LINES: u64 = 4_096;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many lines
-    #[arg(long, value_name = "N", required_unless_present = "rate")]
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "rate",
+        conflicts_with = "rate"
+    )]
     lines: Option<u64>,
 
     /// Lines a second, in real time
@@ -88,19 +93,22 @@ pub(crate) struct Args {
 const DEFAULT_WINDOW: Duration = Duration::from_secs(3_600);
 
 pub(crate) fn run(args: Args) -> Result<u8> {
-    if args.lines.is_some() && args.rate.is_some() {
-        bail!("give --lines (as fast as possible) or --rate (in real time), not both");
-    }
     if let Some(rate) = args.rate
         && !(rate > 0.0 && rate.is_finite())
     {
-        bail!("--rate {rate}: lines a second, above 0");
+        return usage(format!("--rate {rate}: lines a second, above 0"));
     }
     if !(0.0..=1.0).contains(&args.malformed) {
-        bail!("--malformed {}: a share from 0 to 1", args.malformed);
+        return usage(format!(
+            "--malformed {}: a share from 0 to 1",
+            args.malformed
+        ));
     }
     if !(args.sampling > 0.0 && args.sampling <= 100.0) {
-        bail!("--sampling {}: a percentage, above 0 to 100", args.sampling);
+        return usage(format!(
+            "--sampling {}: a percentage, above 0 to 100",
+            args.sampling
+        ));
     }
     let settings = settings(&args)?;
     let paced = args.rate.map(|_| {
@@ -144,6 +152,10 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     Ok(exit::DONE)
 }
 
+fn usage(message: String) -> Result<u8> {
+    Err(exit::Usage(message).into())
+}
+
 fn settings(args: &Args) -> Result<Settings> {
     let window = args.duration.map_or(DEFAULT_WINDOW, |duration| duration.0);
     let now = now_ms()?;
@@ -180,12 +192,16 @@ fn settings(args: &Args) -> Result<Settings> {
         .incidents
         .iter()
         .map(|text| Incident::parse(text, window))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, _>>()
+        .map_err(|error| exit::Usage(format!("--incident: {error}")))?;
     settings.format = match args.format.as_str() {
         "standard" => Format::Standard,
         "json" => Format::Json,
         _ if args.fields.is_empty() => Format::RealTime(Layout::all()),
-        _ => Format::RealTime(Layout::from_names(args.fields.iter().map(String::as_str))?),
+        _ => Format::RealTime(
+            Layout::from_names(args.fields.iter().map(String::as_str))
+                .map_err(|error| exit::Usage(format!("--fields: {error}")))?,
+        ),
     };
     Ok(settings)
 }
@@ -224,7 +240,7 @@ fn pace(
 /// Where lines go.
 enum Output {
     Plain(Box<dyn Write>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
 impl Output {
@@ -235,7 +251,10 @@ impl Output {
         let file =
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(if path.extension().is_some_and(|e| e == "gz") {
-            Output::Gzip(GzEncoder::new(BufWriter::new(file), Compression::fast()))
+            Output::Gzip(Box::new(GzEncoder::new(
+                BufWriter::new(file),
+                Compression::fast(),
+            )))
         } else {
             Output::Plain(Box::new(BufWriter::new(file)))
         })

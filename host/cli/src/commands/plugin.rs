@@ -63,7 +63,7 @@ fn build(args: BuildArgs) -> Result<u8> {
     .with_context(|| format!("cannot build the plugin in {}", args.folder.display()))?;
     let bytes =
         std::fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    println!(
+    exit::outln!(
         "{}  {}  sha256 {}",
         built.display(),
         crate::text::bytes(bytes.len() as u64),

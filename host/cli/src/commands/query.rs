@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         _ => "PrettyCompactMonoBlock",
     };
     let project = Project::open(&args.project)?;
-    let clickhouse = project.connect().await?;
+    let clickhouse = project.connect_existing().await?;
     let answer = clickhouse
         .query_bytes(&args.sql, format)
         .await

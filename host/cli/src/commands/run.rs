@@ -51,7 +51,8 @@ pub(crate) struct Args {
     #[arg(long)]
     strict: bool,
 
-    /// Where records that cannot be used go; by default in the store
+    /// Where records that cannot be used go; by default in the store, with a
+    /// server canopy-quarantine beside canopy.toml
     #[arg(long, value_name = "DIR")]
     quarantine: Option<PathBuf>,
 
@@ -94,10 +95,15 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
             _ => Source::File(file.clone()),
         })
         .collect();
+    let pipes = sources.iter().filter(|source| **source == Source::Stdin);
+    if pipes.count() > 1 {
+        bail!(exit::Usage("standard input (-) is given twice".to_owned()));
+    }
     if args.follow && sources.len() > 1 {
-        bail!(
+        bail!(exit::Usage(
             "--follow takes one file: start one canopy for each (they share the embedded database)"
-        );
+                .to_owned()
+        ));
     }
     let settings = RunSettings {
         follow: args.follow,
@@ -108,9 +114,9 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     };
     let report = ingest(&project, sources, &settings).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        exit::outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{}", super::summary::run(&report));
+        exit::outln!("{}", super::summary::run(&report).trim_end());
     }
     Ok(exit_status(&report, args.follow))
 }
@@ -191,13 +197,45 @@ async fn watched(
     let result = canopy_pipeline::run(sources, chain, clickhouse, settings, &progress).await;
     watcher.abort();
     bar.finish_and_clear();
-    let report = result?;
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            let stored = progress.inserted.load(Ordering::Relaxed);
+            if stored > 0 {
+                eprintln!(
+                    "{} records were stored before it failed",
+                    crate::text::count(stored)
+                );
+            }
+            return Err(error.into());
+        }
+    };
+    say_what_plugins_logged(&report);
     for source in &report.sources {
         if let Some(warning) = &source.warning {
             eprintln!("warning: {}", crate::text::printable(warning));
         }
     }
     Ok(report)
+}
+
+/// How many lines of each plugin's log are shown.
+const SHOWN_LOG_LINES: usize = 20;
+
+fn say_what_plugins_logged(report: &Report) {
+    for plugin in &report.plugins {
+        let skipped = plugin.log.len().saturating_sub(SHOWN_LOG_LINES) as u64 + plugin.log_skipped;
+        for line in plugin.log.iter().take(SHOWN_LOG_LINES) {
+            eprintln!("{}: {}", plugin.name, crate::text::printable(line));
+        }
+        if skipped > 0 {
+            eprintln!(
+                "{}: and {} more lines",
+                plugin.name,
+                crate::text::count(skipped)
+            );
+        }
+    }
 }
 
 /// Waits for Ctrl-C, or for the signal that a service manager ends a process

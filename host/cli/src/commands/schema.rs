@@ -31,20 +31,20 @@ pub(crate) async fn run(command: Command) -> Result<u8> {
             let clickhouse = project.connect().await?;
             let changes = apply(&project, &clickhouse, chain.new_columns()).await?;
             for change in &changes {
-                println!("{change}");
+                exit::outln!("{change}");
             }
             if changes.is_empty() {
-                println!("the schema is up to date");
+                exit::outln!("the schema is up to date");
             }
         }
         Command::Show(args) => {
             let project = Project::open(&args)?;
             let chain = project.chain()?;
             for statement in schema::statements(&settings(&project)?)? {
-                println!("{};\n", statement.trim_end());
+                exit::outln!("{};\n", statement.trim_end());
             }
             for column in chain.new_columns() {
-                println!(
+                exit::outln!(
                     "-- added by a plugin: {} {}, {}",
                     column.name,
                     schema::clickhouse_type(column),

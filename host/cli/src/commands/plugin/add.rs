@@ -13,7 +13,7 @@ use canopy_runtime::{Host, Plugin};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use crate::exit;
-use crate::project::{ProjectArgs, first_party};
+use crate::project::{ProjectArgs, first_party, first_party_names};
 
 /// Add a plugin to the chain, or pin it anew
 ///
@@ -26,7 +26,7 @@ use crate::project::{ProjectArgs, first_party};
 ///
 ///   canopy plugin add normalize-path
 ///
-///   canopy plugin add ./target/tenant.wasm --config '{"prefix":"tenant"}'
+///   canopy plugin add ./target/tenant.wasm --plugin-config '{"prefix":"tenant"}'
 ///
 ///   canopy plugin add geo-tag --data city=GeoLite2-City.mmdb
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) struct AddArgs {
 
     /// Its configuration, a JSON object
     #[arg(long, value_name = "JSON")]
-    config: Option<String>,
+    plugin_config: Option<String>,
 
     /// A data file it may read; may be given several times
     #[arg(long, value_name = "NAME=FILE")]
@@ -121,7 +121,7 @@ pub(crate) fn add(args: AddArgs) -> Result<u8> {
     let before = file.settings()?;
     let host = Host::new()?;
     let known = before.plugin(&args.plugin).is_some();
-    if known && (args.config.is_some() || !args.data.is_empty() || args.on_error.is_some()) {
+    if known && (args.plugin_config.is_some() || !args.data.is_empty() || args.on_error.is_some()) {
         bail!(
             "`{}` is in {} already: change its settings there, then run `canopy plugin add {0}` to pin it anew",
             args.plugin,
@@ -150,7 +150,7 @@ pub(crate) fn add(args: AddArgs) -> Result<u8> {
         .iter()
         .find(|plugin| plugin.name() == name)
         .context("the plugin just added is not in the chain")?;
-    print!("{}", added(plugin, &lock));
+    exit::outln!("{}", added(plugin, &lock).trim_end());
     Ok(exit::DONE)
 }
 
@@ -167,8 +167,14 @@ fn entry(args: &AddArgs, before: &Settings, host: &Host) -> Result<Table> {
             args.plugin
         );
     } else {
+        let names = first_party_names();
+        let meant = match settings::closest(&args.plugin, names.iter().map(String::as_str)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if names.is_empty() => "`make plugins` builds those beside canopy".to_owned(),
+            None => format!("there are {}", names.join(", ")),
+        };
         bail!(
-            "`{}` is neither a component's file nor a first-party plugin found beside canopy (they are built by `make plugins`)",
+            "`{}` is neither a component's file nor a first-party plugin ({meant})",
             args.plugin
         );
     };
@@ -184,11 +190,11 @@ fn entry(args: &AddArgs, before: &Settings, host: &Host) -> Result<Table> {
     let mut table = Table::new();
     table["name"] = value(name);
     table["source"] = value(relative(&source, &before.folder)?);
-    if let Some(config) = &args.config {
+    if let Some(config) = &args.plugin_config {
         let config: serde_json::Value =
-            serde_json::from_str(config).context("--config is not JSON")?;
+            serde_json::from_str(config).context("--plugin-config is not JSON")?;
         if !config.is_object() {
-            bail!("--config is a JSON object, such as '{{\"prefix\":\"geo\"}}'");
+            bail!("--plugin-config is a JSON object, such as '{{\"prefix\":\"geo\"}}'");
         }
         table["config"] = value(toml_value(&config)?);
     }
@@ -237,7 +243,7 @@ fn relative(path: &Path, folder: &Path) -> Result<String> {
 fn toml_value(json: &serde_json::Value) -> Result<Value> {
     Ok(match json {
         serde_json::Value::Null => {
-            bail!("--config holds null, which TOML cannot: leave the key out")
+            bail!("--plugin-config holds null, which TOML cannot: leave the key out")
         }
         serde_json::Value::Bool(flag) => (*flag).into(),
         serde_json::Value::Number(number) => match number.as_i64() {
@@ -298,7 +304,7 @@ pub(crate) fn remove(args: RemoveArgs) -> Result<u8> {
         .with_context(|| format!("without `{}` the chain does not work", args.plugin))?;
     file.write()?;
     lock.write(&settings.folder)?;
-    println!(
+    exit::outln!(
         "removed {}; the columns it made stay in ClickHouse",
         args.plugin
     );

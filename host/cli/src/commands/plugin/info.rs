@@ -60,11 +60,11 @@ pub(crate) fn list(args: ListArgs) -> Result<u8> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        exit::outln!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(exit::DONE);
     }
     if locked.is_empty() {
-        println!("no plugins: add one with `canopy plugin add`");
+        exit::outln!("no plugins: add one with `canopy plugin add`");
         return Ok(exit::DONE);
     }
     let rows: Vec<Vec<String>> = locked
@@ -73,8 +73,8 @@ pub(crate) fn list(args: ListArgs) -> Result<u8> {
             Some(locked) => vec![
                 entry.name.clone(),
                 locked.version.clone(),
-                locked.inputs.join(", "),
-                locked.outputs.join(", "),
+                few(&locked.inputs),
+                few(&locked.outputs),
                 locked.sha256.chars().take(12).collect(),
             ],
             None => vec![
@@ -86,7 +86,7 @@ pub(crate) fn list(args: ListArgs) -> Result<u8> {
             ],
         })
         .collect();
-    println!(
+    exit::outln!(
         "{}",
         text::table(
             &["plugin", "version", "reads", "makes", "sha256"],
@@ -95,6 +95,20 @@ pub(crate) fn list(args: ListArgs) -> Result<u8> {
         )
     );
     Ok(exit::DONE)
+}
+
+/// Names the first of some columns, given as `name: kind`.
+fn few(columns: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let names = columns.iter().map(|column| match column.split_once(':') {
+        Some((name, _)) => name,
+        None => column,
+    });
+    let mut few = names.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if columns.len() > SHOWN {
+        let _ = write!(few, " and {} more", columns.len() - SHOWN);
+    }
+    few
 }
 
 pub(crate) fn info(args: InfoArgs) -> Result<u8> {
@@ -115,7 +129,7 @@ pub(crate) fn info(args: InfoArgs) -> Result<u8> {
                 serde_json::json!({ "name": file.name, "doc": file.doc, "required": file.required })
             })
             .collect();
-        println!(
+        exit::outln!(
             "{}",
             serde_json::to_string_pretty(&serde_json::json!({
                 "name": descriptor.name,
@@ -163,7 +177,7 @@ pub(crate) fn info(args: InfoArgs) -> Result<u8> {
         "  config    {}",
         serde_json::to_string_pretty(&schema)?.replace('\n', "\n            ")
     );
-    print!("{out}");
+    exit::outln!("{}", out.trim_end());
     Ok(exit::DONE)
 }
 

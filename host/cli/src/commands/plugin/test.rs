@@ -1,16 +1,21 @@
 //! `canopy plugin test`
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use canopy_batch::formats::{self, Format, Parser};
 use canopy_batch::{Batch, Stage};
-use canopy_runtime::{Host, PluginSettings};
+use canopy_runtime::{Host, Limits, PluginSettings};
 
-use crate::project::{ProjectArgs, first_party};
+use crate::project::{Project, ProjectArgs, first_party};
 use crate::{exit, text};
+
+/// The rows of a full batch: the lines of a chunk, see
+/// [`canopy_pipeline::chunk::ChunkSettings`].
+const MAX_BATCH_ROWS: usize = 32_768;
 
 /// How many bytes of sample lines are read at most.
 const MAX_SAMPLE_BYTES: u64 = 64 << 20;
@@ -24,10 +29,11 @@ const MAX_SAMPLE_BYTES: u64 = 64 << 20;
 ///
 ///   canopy plugin test target/plugins/normalize-path.wasm
 ///
-///   canopy plugin test tenant.wasm --lines access.log --config '{"prefix":"t"}'
+///   canopy plugin test tenant.wasm --lines access.log --plugin-config '{"prefix":"t"}'
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A component's path, or the name of a first-party plugin
+    /// A component's path, or the name of a first-party plugin or of one in
+    /// canopy.toml, which is then tried as it is set there
     plugin: String,
 
     /// Log lines to run it on; - is standard input; by default generated ones
@@ -39,8 +45,8 @@ pub(crate) struct Args {
     show: usize,
 
     /// Its configuration, a JSON object
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    config: String,
+    #[arg(long, value_name = "JSON")]
+    plugin_config: Option<String>,
 
     /// A data file it may read; may be given several times
     #[arg(long, value_name = "NAME=FILE")]
@@ -51,26 +57,36 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<u8> {
-    let path = first_party(&args.plugin).unwrap_or_else(|| PathBuf::from(&args.plugin));
+    let project = super::project(&args.project)?;
+    let entry = project.settings.plugin(&args.plugin);
+    let path = match entry {
+        Some(entry) => project.settings.resolve(Path::new(&entry.source)),
+        None => first_party(&args.plugin).unwrap_or_else(|| PathBuf::from(&args.plugin)),
+    };
     let host = Host::new()?;
     let loaded = super::info::load(&path, &host)?;
-    let name = loaded.describe()?.name;
-    let mut plugin = host.open(
-        &loaded,
-        PluginSettings {
-            config: serde_json::from_str(&args.config).context("--config is not JSON")?,
-            data: super::add::data_files(&args.data)?,
-            name: name.clone(),
+    let mut settings = match entry {
+        Some(entry) => entry.runtime_settings(&project.settings.folder),
+        None => PluginSettings {
+            name: loaded.describe()?.name,
             ..PluginSettings::default()
         },
-    )?;
-    let batch = sample(&args)?;
+    };
+    if let Some(config) = &args.plugin_config {
+        settings.config = serde_json::from_str(config).context("--plugin-config is not JSON")?;
+    }
+    settings.data.extend(super::add::data_files(&args.data)?);
+    let (name, limits) = (settings.name.clone(), settings.limits.clone());
+    let mut plugin = host.open(&loaded, settings)?;
+    let batch = sample(&args, &project)?;
     let records = batch.row_count();
     if records == 0 {
         bail!("there is no line to run `{name}` on");
     }
 
+    let started = Instant::now();
     let outcome = plugin.apply(batch.clone())?;
+    let took = started.elapsed();
     let inputs: Vec<&str> = plugin
         .inputs()
         .iter()
@@ -81,22 +97,22 @@ pub(crate) fn run(args: Args) -> Result<u8> {
         .iter()
         .map(|output| output.column.name.as_ref())
         .collect();
-    println!(
+    exit::outln!(
         "{}",
         side_by_side(&batch, &outcome.batch, &inputs, &outputs, args.show)
     );
     for rejected in outcome.rejected.iter().take(args.show) {
-        println!(
+        exit::outln!(
             "line {} rejected: {}",
             batch.records().position(rejected.record),
             text::printable(&rejected.reason)
         );
     }
     for line in plugin.take_log() {
-        println!("log {:?}: {}", line.level, text::printable(&line.message));
+        exit::outln!("log {:?}: {}", line.level, text::printable(&line.message));
     }
     let metrics = plugin.metrics();
-    println!(
+    exit::outln!(
         "{} rows in, {} out, {} dropped, {} rejected, {} failed and nulled",
         text::count(metrics.rows_in),
         text::count(metrics.rows_out),
@@ -105,19 +121,48 @@ pub(crate) fn run(args: Args) -> Result<u8> {
         text::count(metrics.nulled),
     );
     for (counter, value) in &metrics.counters {
-        println!("counter {counter} = {}", text::count(*value));
+        exit::outln!("counter {counter} = {}", text::count(*value));
     }
-    println!(
-        "{} ns/row ({} for the batch), {} of memory",
-        text::count(metrics.busy.as_nanos() as u64 / metrics.rows_in.max(1)),
-        text::duration(metrics.busy),
-        text::bytes(metrics.peak_memory_bytes),
+    exit::outln!(
+        "{}",
+        cost(took, records, metrics.peak_memory_bytes, &limits)
     );
     Ok(exit::DONE)
 }
 
+/// Says what the batch cost beside what it may, and whether that is close.
+fn cost(took: Duration, records: usize, memory_bytes: u64, limits: &Limits) -> String {
+    // What `canopy run` gives a plugin at once.
+    let full = took
+        .mul_f64(MAX_BATCH_ROWS as f64 / records as f64)
+        .max(took);
+    let time_share = full.as_secs_f64() / limits.deadline.as_secs_f64();
+    let memory_share = memory_bytes as f64 / limits.memory_bytes as f64;
+    let mut out = format!(
+        "{} ns/row: {} for these {} rows, about {} for a full batch of {} ({} of its deadline of {})\n\
+         {} of memory ({} of its {})",
+        text::count((took.as_nanos() / records as u128) as u64),
+        text::duration(took),
+        text::count(records as u64),
+        text::duration(full),
+        text::count(MAX_BATCH_ROWS as u64),
+        text::percent(time_share, 1.0),
+        text::duration(limits.deadline),
+        text::bytes(memory_bytes),
+        text::percent(memory_share, 1.0),
+        text::bytes(limits.memory_bytes),
+    );
+    if time_share > 0.5 {
+        out.push_str("\nclose to its deadline: make it faster, or raise limits.deadline");
+    }
+    if memory_share > 0.5 {
+        out.push_str("\nclose to its memory: hold less, or raise limits.memory");
+    }
+    out
+}
+
 /// Returns the sample lines as a batch.
-fn sample(args: &Args) -> Result<Batch> {
+fn sample(args: &Args, project: &Project) -> Result<Batch> {
     let lines = match &args.lines {
         Some(path) => {
             let mut bytes = Vec::new();
@@ -137,7 +182,6 @@ fn sample(args: &Args) -> Result<Batch> {
         }
         None => crate::commands::generate::sample_lines(1_000),
     };
-    let project = super::project(&args.project)?;
     let layout = project
         .settings
         .layout()
