@@ -281,7 +281,7 @@ fn a_layout_that_does_not_fit_is_an_error_that_says_so() {
     let fits = |ran: Ran| {
         ran.exits(1).says(&[
             "44 fields",
-            "layout has 8",
+            "real-time lines has 8",
             "logs.fields",
             "real-time-44.log",
         ])
@@ -300,7 +300,7 @@ fn a_layout_that_does_not_fit_is_an_error_that_says_so() {
     project
         .run(&["b.log"])
         .exits(1)
-        .says(&["3 fields", "layout has 2"]);
+        .says(&["3 fields", "real-time lines has 2"]);
 }
 
 #[test]

@@ -4,7 +4,13 @@
 //! plugins guests engine` leaves in the target folder.
 
 mod bad_input;
+mod cli;
+mod connection;
+mod errors;
 mod exactly_once;
 mod formats;
 mod killed;
+mod plugins;
+mod policies;
 mod support;
+mod traffic;
