@@ -18,10 +18,10 @@ const HEX_LETTER: u64 = UPPER << LANE_BITS;
 /// What is not ASCII.
 const OTHER: u64 = HEX_LETTER << LANE_BITS;
 
-/// ASCII that is neither letter nor digit.
-const MARK: u64 = 0;
-/// `/` and `?`, at which segments end. Adds nothing to a lane: none of them
-/// reaches the highest bit.
+/// ASCII that is neither letter nor digit. The highest bits say where runs end
+/// and are no lanes, so it does not matter what they add up to.
+const MARK: u64 = 1 << 62;
+/// `/` and `?`, at which segments end.
 const END: u64 = 1 << 63;
 
 /// What each byte adds to the counts.
@@ -51,28 +51,37 @@ impl Counts {
     /// where that is.
     #[inline]
     pub(crate) fn of_segment(bytes: &[u8], start: usize) -> (Self, usize) {
-        let mut counts = 0_u64;
-        let mut end = start;
-        while let Some(&byte) = bytes.get(end) {
-            let weight = WEIGHT[byte as usize];
-            if weight == END {
-                break;
-            }
-            counts = counts.wrapping_add(weight);
-            end += 1;
-        }
-        (Counts(counts), end)
+        Self::until(END, bytes, start)
     }
 
     /// Counts the bytes from `start` up to the first mark, and returns where
     /// that is.
     #[inline]
     pub(crate) fn of_token(bytes: &[u8], start: usize) -> (Self, usize) {
+        Self::until(MARK, bytes, start)
+    }
+
+    /// Counts the bytes from `start` up to the first whose weight has the bit
+    /// `stop`.
+    #[inline]
+    fn until(stop: u64, bytes: &[u8], start: usize) -> (Self, usize) {
         let mut counts = 0_u64;
         let mut end = start;
+        // Four at a time: a component pays for each turn of a loop, because
+        // the host checks its deadline there.
+        while let Some(four) = bytes.get(end..).and_then(<[u8]>::first_chunk::<4>) {
+            let [a, b, c, d] = four.map(|byte| WEIGHT[byte as usize]);
+            if (a | b | c | d) & stop != 0 {
+                break;
+            }
+            counts = [a, b, c, d]
+                .iter()
+                .fold(counts, |sum, weight| sum.wrapping_add(*weight));
+            end += 4;
+        }
         while let Some(&byte) = bytes.get(end) {
             let weight = WEIGHT[byte as usize];
-            if weight == MARK {
+            if weight & stop != 0 {
                 break;
             }
             counts = counts.wrapping_add(weight);
@@ -160,7 +169,7 @@ pub(crate) fn changes(run: &[u8]) -> usize {
     /// The lanes of the classes proper.
     const CLASS: u64 = HEX_LETTER - 1;
     let mut changes = 0;
-    let mut last = MARK;
+    let mut last = 0;
     for &byte in run.iter().filter(|byte| !is_joint(**byte)) {
         let class = WEIGHT[byte as usize] & CLASS;
         changes += usize::from(class != last);
@@ -171,7 +180,7 @@ pub(crate) fn changes(run: &[u8]) -> usize {
 
 /// Whether a byte parts tokens: ASCII, and neither letter nor digit.
 pub(crate) fn is_mark(byte: u8) -> bool {
-    WEIGHT[byte as usize] == MARK
+    WEIGHT[byte as usize] & MARK != 0
 }
 
 #[cfg(test)]
