@@ -100,3 +100,85 @@ fn hash(hex: &str) -> Option<ChainHash> {
     let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?;
     bytes.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    /// The chunk of these bytes after `before`.
+    fn chunk(start: u64, before: ChainHash, data: &'static [u8]) -> Chunk {
+        Chunk {
+            data: Bytes::from_static(data),
+            start,
+            first_line: 1,
+            chain_before: before,
+            chain_after: chain_hash(&before, data),
+            early: true,
+            oversize: false,
+        }
+    }
+
+    fn entry(chunk: &Chunk, state: State, inserted: u64, quarantined: u64) -> LedgerEntry {
+        LedgerEntry {
+            at: 0,
+            source: "s".to_owned(),
+            label: "a.log".to_owned(),
+            kind: "file".to_owned(),
+            start_offset: chunk.start,
+            end_offset: chunk.end(),
+            chain_before: data_encoding::HEXLOWER.encode(&chunk.chain_before),
+            chain_after: data_encoding::HEXLOWER.encode(&chunk.chain_after),
+            token: chunk.token(),
+            state,
+            records: inserted + quarantined,
+            inserted_records: inserted,
+            inserted_rows: inserted,
+            dropped: 0,
+            quarantined,
+            tail: chunk.early,
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_done_when_the_ledger_says_so_and_not_when_it_was_planned() {
+        let chunk = chunk(0, [0; 32], b"a\n");
+        let planned = entry(&chunk, State::Planned, 1, 0);
+        assert_eq!(Earlier::new(vec![planned.clone()]).done(&chunk), None);
+        let done = Earlier::new(vec![planned, entry(&chunk, State::Done, 1, 0)]).done(&chunk);
+        assert_eq!(done.map(|books| books.inserted), Some(1));
+    }
+
+    #[test]
+    fn a_chunk_of_which_nothing_was_used_is_tried_again() {
+        let chunk = chunk(0, [0; 32], b"a\n");
+        let earlier = Earlier::new(vec![entry(&chunk, State::Done, 0, 1)]);
+        assert_eq!(earlier.done(&chunk), None);
+        assert_eq!(earlier.superseded(&chunk), []);
+        // Later it went in.
+        let entries = vec![
+            entry(&chunk, State::Done, 0, 1),
+            entry(&chunk, State::Planned, 1, 0),
+            entry(&chunk, State::Done, 1, 0),
+        ];
+        assert!(Earlier::new(entries).done(&chunk).is_some());
+    }
+
+    #[test]
+    fn unused_chunks_are_superseded_by_the_one_that_holds_their_bytes() {
+        let first = chunk(0, [0; 32], b"ha");
+        let second = chunk(2, first.chain_after, b"lf ");
+        let other = chunk(0, [0; 32], b"hb");
+        let entries = [&first, &second, &other].map(|c| entry(c, State::Done, 0, 1));
+        let earlier = Earlier::new(entries.to_vec());
+        let tokens = |chunk: &Chunk| -> Vec<String> {
+            let superseded = earlier.superseded(chunk);
+            superseded.into_iter().map(|entry| entry.token).collect()
+        };
+        let whole = chunk(0, [0; 32], b"half a line\n");
+        assert_eq!(tokens(&whole), [first.token(), second.token()]);
+        let shorter = chunk(0, [0; 32], b"hal");
+        assert_eq!(tokens(&shorter), [first.token()]);
+        assert!(tokens(&chunk(7, [0; 32], b"half a line\n")).is_empty());
+    }
+}

@@ -251,18 +251,25 @@ fn follow_file(mut file: File, path: &Path, out: &Outlet) {
         out.put(FeedEvent::Broken(error.to_string()));
         return;
     }
+    let mut next = None;
     while !out.stopped() {
         let mut block = vec![0; BLOCK_BYTES];
         match file.read(&mut block) {
-            Ok(0) => match replaced(&file, path, position) {
-                Some(next) => {
-                    file = next;
+            Ok(0) => match next.take() {
+                // Nothing was added to the old file before the new one came.
+                Some(new) => {
+                    file = new;
                     position = 0;
                     if !out.put(FeedEvent::Restarted) {
                         return;
                     }
                 }
-                None => std::thread::sleep(FOLLOW_INTERVAL),
+                None => {
+                    next = replaced(&file, path, position);
+                    if next.is_none() {
+                        std::thread::sleep(FOLLOW_INTERVAL);
+                    }
+                }
             },
             Ok(length) => {
                 position += length as u64;
@@ -355,6 +362,35 @@ mod tests {
         match end {
             FeedEvent::Broken(reason) => assert!(reason.contains("ends early"), "{reason}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_added_to_a_file_just_before_it_is_replaced_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        for round in 0..50 {
+            let mut old = File::create(&path).unwrap();
+            old.write_all(b"one\n").unwrap();
+            let stop = Arc::new(AtomicBool::new(false));
+            let mut feed = Feed::file(&path, true, Arc::clone(&stop)).unwrap();
+            let mut lines = Vec::new();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(round % 7));
+                    old.write_all(b"two\n").unwrap();
+                    std::fs::rename(&path, path.with_extension("1")).unwrap();
+                    std::fs::write(&path, "three\n").unwrap();
+                });
+                while lines != b"one\ntwo\nthree\n" {
+                    match feed.next(Some(Duration::from_secs(20))) {
+                        FeedEvent::Data(data) => lines.extend_from_slice(&data),
+                        FeedEvent::Restarted => assert_eq!(lines, b"one\ntwo\n"),
+                        other => panic!("{other:?} after {lines:?}"),
+                    }
+                }
+            });
+            stop.store(true, Ordering::Relaxed);
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Three things happen at a time: a thread reads ([`crate::feed`]), a thread
 //! cuts, parses and runs the plugins (`Worker`), and the caller's task inserts.
-//! For each chunk, in this order: the records set aside are on disk, the rows
-//! are in ClickHouse under the chunk's token, the ledger says so. Whatever
+//! For each chunk, in this order: the ledger says where it ends, the records set
+//! aside are on disk, the rows are in ClickHouse under the chunk's token, the
+//! ledger says so. Whatever
 //! moment the process dies at, the next run repeats the steps not done, and
 //! token and file name make the repeats harmless.
 
@@ -206,7 +207,6 @@ pub(crate) struct Prepared {
     pub(crate) entry: LedgerEntry,
     pub(crate) books: Books,
     pub(crate) first_line: u64,
-    pub(crate) early: bool,
     /// Unused chunks of earlier runs whose records are in this one.
     pub(crate) superseded: Vec<LedgerEntry>,
 }
@@ -324,7 +324,7 @@ async fn store(
     Ok(())
 }
 
-/// Stores one chunk: records set aside first, then rows, then the ledger.
+/// Stores one chunk, in the order that lets the next run repeat any step.
 async fn store_chunk(
     prepared: Prepared,
     quarantine: &Quarantine,
@@ -339,15 +339,12 @@ async fn store_chunk(
         mut entry,
         books,
         first_line,
-        early,
         superseded,
     } = prepared;
-    // Where a chunk ended early, the next run must know it before the rows are
-    // in: it could not cut there again by itself.
-    if early {
-        entry.state = ledger::State::Planned;
-        write_ledger(clickhouse, std::slice::from_ref(&entry)).await?;
-    }
+    // Before the rows are in, the next run must know where the chunk ended: a
+    // slower source, or a later version, might not cut there by itself, and the
+    // rows would have another token.
+    write_ledger(clickhouse, std::slice::from_ref(&entry)).await?;
     quarantine.put(&entry.token, &source_name, &records, &rejected)?;
     let rows = if batch.row_count() > 0 {
         sink.insert(&batch, &entry.token)

@@ -236,7 +236,6 @@ impl Worker {
             source_name,
             books,
             first_line,
-            early: chunk.early,
             superseded: Vec::new(),
         })
     }

@@ -31,6 +31,7 @@ const BLOCK_LINES: u64 = 4_096;
 ///
 ///   canopy generate --rate 500 --for 10m | canopy run -
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// How many lines
     #[arg(

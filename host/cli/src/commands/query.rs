@@ -15,6 +15,7 @@ use crate::project::{Project, ProjectArgs};
 ///
 ///   canopy query --csv "SELECT * FROM cloudfront_logs LIMIT 1000" > rows.csv
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The query, in ClickHouse's SQL
     sql: String,

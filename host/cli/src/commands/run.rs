@@ -34,6 +34,7 @@ use crate::project::{Project, ProjectArgs};
 ///
 /// Exit status: 0 done, 1 failed, 2 usage, 3 done with records set aside.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The files; - is standard input
     #[arg(required = true, value_name = "FILE")]

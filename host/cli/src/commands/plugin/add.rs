@@ -30,6 +30,7 @@ use crate::project::{ProjectArgs, first_party, first_party_names};
 ///
 ///   canopy plugin add geo-tag --data city=GeoLite2-City.mmdb
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct AddArgs {
     /// A component's path, the name of a first-party plugin, or of one in
     /// canopy.toml

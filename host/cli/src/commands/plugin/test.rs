@@ -31,6 +31,7 @@ const MAX_SAMPLE_BYTES: u64 = 64 << 20;
 ///
 ///   canopy plugin test tenant.wasm --lines access.log --plugin-config '{"prefix":"t"}'
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// A component's path, or the name of a first-party plugin or of one in
     /// canopy.toml, which is then tried as it is set there
