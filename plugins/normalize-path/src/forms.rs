@@ -1,16 +1,25 @@
 //! Values that are known by their form: UUIDs and dates.
 
-use crate::shape::is_mark;
+use crate::shape::{Counts, is_mark};
 
 /// Where `bytes` start with a UUID that is a token, returns its length.
 pub(crate) fn uuid_len(bytes: &[u8]) -> Option<usize> {
-    const LEN: usize = 36;
-    let uuid = bytes.get(..LEN)?;
-    let is_uuid = uuid.iter().enumerate().all(|(index, byte)| match index {
-        8 | 13 | 18 | 23 => *byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    });
-    (is_uuid && ends_token(bytes, LEN)).then_some(LEN)
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let mut at = 0;
+    for (index, len) in GROUPS.into_iter().enumerate() {
+        if index > 0 {
+            if bytes.get(at) != Some(&b'-') {
+                return None;
+            }
+            at += 1;
+        }
+        let (counts, end) = Counts::of_token(bytes, at);
+        if end - at != len || !counts.is_hex(len) {
+            return None;
+        }
+        at = end;
+    }
+    Some(at)
 }
 
 /// Where `bytes` start with a date that is a token (`2026-01-31`, `2026_01`),

@@ -164,19 +164,18 @@ impl Token<'_> {
 /// five letters or digits, not all of them digits (`.js`, `.mp4`).
 fn stem_len(segment: &[u8]) -> usize {
     const MAX_EXTENSION: usize = 5;
-    let tail_start = segment.len().saturating_sub(MAX_EXTENSION + 1);
-    let tail = &segment[tail_start..];
-    let Some(dot) = tail.iter().rposition(|&byte| byte == b'.') else {
-        return segment.len();
-    };
-    let (counts, end) = Counts::of_token(tail, dot + 1);
-    let len = end - dot - 1;
-    let is_extension = end == tail.len() && counts.is_alphanumeric(len) && counts.digits() < len;
-    if is_extension && tail_start + dot > 0 {
-        tail_start + dot
-    } else {
-        segment.len()
+    for len in 1..=MAX_EXTENSION {
+        let Some(dot @ 1..) = segment.len().checked_sub(len + 1) else {
+            break;
+        };
+        if segment[dot] == b'.' {
+            let (counts, end) = Counts::of_token(segment, dot + 1);
+            let is_extension =
+                end == segment.len() && counts.is_alphanumeric(len) && counts.digits() < len;
+            return if is_extension { dot } else { segment.len() };
+        }
     }
+    segment.len()
 }
 
 /// Whether files with this extension come in numbered series: pieces of a
