@@ -274,6 +274,9 @@ enum Toolchain {
     Debian { linker: PathBuf },
 }
 
+/// Looks for a toolchain; what is missing where there is none.
+type Find = fn(&Path) -> Result<Toolchain, String>;
+
 /// Where Debian's packages put the compiler. Not looked for on `PATH`, where
 /// rustup's may come first.
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -281,7 +284,7 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
 impl Toolchain {
     fn find(folder: &Path, wanted: Option<&str>) -> Result<Self, BuildError> {
-        let find: &[fn(&Path) -> Result<Self, String>] = match wanted {
+        let find: &[Find] = match wanted {
             None | Some("") => &[Self::installed, Self::debian],
             Some("rustup") => &[Self::installed],
             Some("debian") => &[Self::debian],
