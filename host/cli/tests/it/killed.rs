@@ -130,6 +130,66 @@ fn run_and_engine_killed_together_lose_nothing() {
 }
 
 #[test]
+fn an_outage_of_a_server_is_waited_out() {
+    let project = Project::short_lines();
+    let lines = lines();
+    let damaged = damaged_file(&project, lines);
+    let serve = |listen: &str| {
+        project.start(&[
+            "engine",
+            "serve",
+            "--store",
+            "canopy-data",
+            "--password",
+            "secret",
+            "--listen",
+            listen,
+        ])
+    };
+    let server = serve("127.0.0.1:0");
+    wait_for("the server", || project.address().is_some());
+    let address = project.address().unwrap();
+    let url = format!("http://{address}");
+    let to = [
+        "--clickhouse",
+        &url,
+        "--user",
+        "canopy",
+        "--password",
+        "secret",
+    ];
+    let mut run = project.start(
+        &[
+            &[
+                "run",
+                "--json",
+                "a.log",
+                "--quarantine",
+                "canopy-data/quarantine",
+            ],
+            &to[..],
+        ]
+        .concat(),
+    );
+    std::thread::sleep(Duration::from_millis(400));
+    // Killed, and gone for a while.
+    drop(server);
+    std::thread::sleep(Duration::from_millis(700));
+    let was_waiting = run.is_running();
+    let _server = serve(&address);
+    let ran = run.wait();
+    if was_waiting {
+        assert_eq!(ran.exits(3).books(), [lines, lines - damaged, 0, damaged]);
+    }
+    let count = || {
+        let sql = "SELECT toUInt32(count()) AS n FROM cloudfront_logs";
+        project.canopy(&[&["query", "--json", sql], &to[..]].concat())
+    };
+    wait_for("the server's second start", || count().status == Some(0));
+    assert_eq!(count().json()["n"], lines - damaged);
+}
+
+#[test]
 fn an_interrupt_ends_a_run_in_good_order() {
     for signal in [Signal::INT, Signal::TERM] {
         let project = Project::short_lines();

@@ -258,9 +258,17 @@ impl Project {
 
     /// Returns the process of the store's engine.
     pub(crate) fn engine(&self) -> Option<Pid> {
+        Pid::from_raw(i32::try_from(self.endpoint()?["pid"].as_i64()?).ok()?)
+    }
+
+    /// Returns where the store's engine listens.
+    pub(crate) fn address(&self) -> Option<String> {
+        Some(self.endpoint()?["address"].as_str()?.to_owned())
+    }
+
+    fn endpoint(&self) -> Option<Value> {
         let text = std::fs::read(self.path("canopy-data/engine.json")).ok()?;
-        let json: Value = serde_json::from_slice(&text).ok()?;
-        Pid::from_raw(i32::try_from(json["pid"].as_i64()?).ok()?)
+        serde_json::from_slice(&text).ok()
     }
 }
 
