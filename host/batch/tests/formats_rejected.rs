@@ -253,6 +253,8 @@ fn what_is_no_json_record_says_why() {
         r#"{"sc-status":"200"}"#,
         r#"{"timestamp(ms)":"1","sc-status":200.5}"#,
         r#"{"timestamp(ms)":"1","cs(Host)":"\ud800"}"#,
+        r#"{"timestamp(ms)":1731620046814.5}"#,
+        r#"{"timestamp(ms)":"1","sc-bytes":16777217.5}"#,
     ];
     let parsed = parse(Format::Json, lines.join("\n"));
     assert_eq!(parsed.batch.row_count(), 0);
@@ -267,7 +269,10 @@ fn what_is_no_json_record_says_why() {
         "no time: `timestamp(ms)` is absent, and `date` or `time` too",
         "sc-status: `200.5` is not a whole number from 0 to 999",
         "is not a record: unexpected end of hex escape",
+        "timestamp(ms): `1731620046814.5` is not a time",
+        "sc-bytes: `16777217.5` is not a whole number",
     ];
+    assert_eq!(reasons(&parsed).len(), expected.len());
     for (reason, expected) in reasons(&parsed).iter().zip(expected) {
         assert!(
             reason.contains(expected),

@@ -301,11 +301,14 @@ impl Visitor<'_> for ValueReader<'_> {
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         // Columns hold `f32`, so its shortest text is all that is needed, and
         // it hides the last digit that serde_json's reading may be off by.
-        // Whole numbers beyond `f32` (`1731620046814.0`) keep every digit.
-        if value.fract() == 0.0 {
+        // Whole numbers beyond `f32` (`1731620046814.0`) keep every digit, and
+        // a fraction is never rounded away: where a whole number is wanted, it
+        // must be seen to be wrong.
+        let short = value as f32;
+        if value.fract() == 0.0 || short.fract() == 0.0 {
             self.write(format_args!("{value}"))
         } else {
-            self.write(format_args!("{}", value as f32))
+            self.write(format_args!("{short}"))
         }
     }
 
