@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use canopy_clickhouse::engine::MissingLibrary;
 use canopy_pipeline::{ChainError, RunError};
 
+use crate::text;
+
 /// Everything asked for was done.
 pub(crate) const DONE: u8 = 0;
 /// It was not done; standard error says why.
@@ -31,13 +33,15 @@ pub(crate) use outln;
 
 /// Prints an error with its causes on one line, and what to do below it.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    // A reader that went away (`canopy query … | head`) is no failure.
-    if error.chain().any(is_closed_pipe) {
+    // A reader that went away (`canopy query … | head`) is no failure. Only an
+    // error of standard output itself: a connection that broke is one.
+    if is_closed_pipe(error) {
         return ExitCode::from(DONE);
     }
-    eprintln!("error: {}", line(error));
+    // Messages quote plugins, servers and logs.
+    eprintln!("error: {}", text::printable_lines(&line(error)));
     if let Some(hint) = error.chain().find_map(hint) {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", text::printable_lines(&hint));
     }
     let is_usage = error.chain().any(|cause| cause.is::<Usage>());
     ExitCode::from(if is_usage { USAGE } else { FAILED })
@@ -77,7 +81,7 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     })
 }
 
-fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
@@ -87,6 +91,17 @@ fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 mod tests {
     use super::*;
     use anyhow::anyhow;
+
+    #[test]
+    fn only_a_reader_that_went_away_is_no_failure() {
+        let broken = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert!(is_closed_pipe(&broken().into()));
+        let lost = canopy_pipeline::feed::FeedError {
+            path: "a.log".into(),
+            source: broken(),
+        };
+        assert!(!is_closed_pipe(&RunError::from(lost).into()));
+    }
 
     #[test]
     fn causes_are_told_on_one_line_and_none_twice() {
