@@ -16,6 +16,9 @@ use serde::Deserialize;
 
 const STORE: &str = "CANOPY_TEST_STORE";
 
+/// The store that all tests share; its engine removes it when it ends.
+const SHARED_STORE: &str = "shared-store";
+
 fn library() -> PathBuf {
     let file = std::env::var_os("CANOPY_ENGINE_LIBRARY").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/engine/libchdb.so"),
@@ -33,8 +36,13 @@ fn library() -> PathBuf {
 pub(crate) async fn serve_if_asked() {
     if let Some(store) = std::env::var_os(STORE) {
         let mut settings = ServeSettings::new(store, library());
-        settings.idle = Some(Duration::from_secs(3));
+        settings.idle = Some(Duration::from_secs(10));
+        let store = settings.store.clone();
         serve(settings).await.expect("the engine serves");
+        // Nothing of this process's parent is dropped at its end.
+        if store.file_name().is_some_and(|name| name == SHARED_STORE) {
+            let _ = std::fs::remove_dir_all(store.parent().expect("a folder of its own"));
+        }
     }
 }
 
@@ -63,11 +71,10 @@ pub(crate) fn store(folder: &Path) -> Store {
 
 /// The server that all tests share.
 pub(crate) async fn server() -> Server {
-    static SHARED: OnceLock<(tempfile::TempDir, Store)> = OnceLock::new();
-    let (_, store) = SHARED.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder for the store");
-        let store = store(folder.path());
-        (folder, store)
+    static SHARED: OnceLock<Store> = OnceLock::new();
+    let store = SHARED.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder for the store").keep();
+        store(&folder.join(SHARED_STORE))
     });
     store.server().await.expect("the engine starts")
 }
