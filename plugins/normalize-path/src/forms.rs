@@ -44,6 +44,15 @@ pub(crate) fn date_len(bytes: &[u8]) -> Option<usize> {
     ends_token(bytes, len + time).then_some(len + time)
 }
 
+/// Whether the token is a picture's size: `1920x1080`.
+pub(crate) fn is_size(token: &[u8]) -> bool {
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    match token.iter().position(|&byte| byte == b'x') {
+        Some(x) => is_number(&token[..x]) && is_number(&token[x + 1..]),
+        None => false,
+    }
+}
+
 /// Where `path` starts with segments that are a year and a month, and maybe a
 /// day (`2026/01/31`), returns their length.
 pub(crate) fn date_of_segments_len(path: &[u8]) -> Option<usize> {

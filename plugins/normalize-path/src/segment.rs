@@ -141,6 +141,10 @@ impl Token<'_> {
         if digits == 0 || !self.counts.is_alphanumeric(len) {
             return None;
         }
+        // There are a few sizes, not one for each request.
+        if forms::is_size(self.bytes) {
+            return None;
+        }
         // `order12345`, and `segment7.ts`, but not `h264.js`.
         let is_digit = |byte: &&u8| byte.is_ascii_digit();
         let last_digits = self.bytes.iter().rev().take_while(is_digit).count();
