@@ -85,7 +85,7 @@ PARTITION BY toDate(timestamp)
 ORDER BY (cs_host, timestamp)
 TTL toDateTime(timestamp) + toIntervalDay(30)
 SETTINGS
-    replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
     replicated_deduplication_window_seconds = 604800,
     ttl_only_drop_parts = 1;
 
@@ -120,7 +120,7 @@ CREATE TABLE IF NOT EXISTS `logs`.ledger_local ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree
 ORDER BY (source, start_offset, at)
 SETTINGS
-    replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
     replicated_deduplication_window_seconds = 604800;
 
 -- The ledger as one table over the cluster. A source's entries stay together,

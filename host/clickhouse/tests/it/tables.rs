@@ -188,6 +188,6 @@ async fn the_table_remembers_tokens() {
     let (clickhouse, settings) = empty("the_table_remembers_tokens").await;
     apply(&clickhouse, &settings).await.unwrap();
     let tables = "SELECT count() AS n FROM system.tables WHERE database = currentDatabase() \
-                  AND engine_full LIKE '%non_replicated_deduplication_window = 10000%'";
+                  AND engine_full LIKE '%non_replicated_deduplication_window = 100000%'";
     assert_eq!(number(&clickhouse, tables).await, 2);
 }
