@@ -24,6 +24,11 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a waiting reader looks whether it should stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long, after a stop, the reading thread is waited for: it may hold a
+/// block that a pipe will not give again. It may also sit in a read that never
+/// returns, so this is not for ever.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+
 /// What comes out of a feed.
 #[derive(Debug)]
 pub enum FeedEvent {
@@ -33,7 +38,8 @@ pub enum FeedEvent {
     Quiet,
     /// The followed file was cut or replaced: what follows is a new source.
     Restarted,
-    /// The end; or a stop was asked for (`stopped`).
+    /// The end; or a stop was asked for (`stopped`), and everything that had
+    /// been read by then came before.
     End {
         /// Whether the end was asked for rather than reached.
         stopped: bool,
@@ -58,7 +64,14 @@ pub struct FeedError {
 pub struct Feed {
     events: Receiver<FeedEvent>,
     stop: Arc<AtomicBool>,
-    ended: bool,
+    /// How it ended, once it has.
+    ended: Option<Ended>,
+}
+
+/// How a feed ended.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    stopped: bool,
 }
 
 impl Feed {
@@ -114,7 +127,7 @@ impl Feed {
         Feed {
             events,
             stop,
-            ended: false,
+            ended: None,
         }
     }
 
@@ -122,16 +135,14 @@ impl Feed {
     /// bound). After [`FeedEvent::End`] or [`FeedEvent::Broken`] there is only
     /// `End`.
     pub fn next(&mut self, patience: Option<Duration>) -> FeedEvent {
-        if self.ended {
-            return FeedEvent::End { stopped: false };
+        if let Some(Ended { stopped }) = self.ended {
+            return FeedEvent::End { stopped };
         }
         let started = Instant::now();
         loop {
-            if self.stop.load(Ordering::Relaxed) {
-                self.ended = true;
-                return FeedEvent::End { stopped: true };
-            }
+            let stopping = self.stop.load(Ordering::Relaxed);
             let wait = match patience {
+                _ if stopping => STOP_GRACE,
                 Some(patience) => match patience.checked_sub(started.elapsed()) {
                     Some(left) => left.min(STOP_INTERVAL),
                     None => return FeedEvent::Quiet,
@@ -140,13 +151,19 @@ impl Feed {
             };
             match self.events.recv_timeout(wait) {
                 Ok(event) => {
-                    self.ended = matches!(event, FeedEvent::End { .. } | FeedEvent::Broken(_));
+                    self.ended = match event {
+                        FeedEvent::End { stopped } => Some(Ended { stopped }),
+                        FeedEvent::Broken(_) => Some(Ended { stopped: false }),
+                        _ => None,
+                    };
                     return event;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.ended = true;
-                    return FeedEvent::End { stopped: false };
+                Err(RecvTimeoutError::Timeout) if !stopping => {}
+                // A reader that reached the end says so; one that left without
+                // a word, or does not answer, was stopped before it.
+                Err(_) => {
+                    self.ended = Some(Ended { stopped: true });
+                    return FeedEvent::End { stopped: true };
                 }
             }
         }
@@ -172,9 +189,10 @@ struct Outlet {
 }
 
 impl Outlet {
-    /// Hands an event on; false where nobody wants more.
+    /// Hands an event on; false where nobody listens any more. What was read is
+    /// handed on after a stop too: a pipe does not give it a second time.
     fn put(&self, event: FeedEvent) -> bool {
-        !self.stopped() && self.sender.send(event).is_ok()
+        self.sender.send(event).is_ok()
     }
 
     fn stopped(&self) -> bool {
@@ -182,29 +200,51 @@ impl Outlet {
     }
 }
 
-/// Reads to the end, gunzipping where the first bytes say so.
-fn copy(mut raw: impl Read, out: &Outlet) {
+/// A reader that gives nothing more after a stop.
+struct Stoppable<'a, R> {
+    inner: R,
+    out: &'a Outlet,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.out.stopped() {
+            // Not 0: that is the end, which was not reached.
+            return Err(std::io::Error::other("a stop was asked for"));
+        }
+        self.inner.read(buffer)
+    }
+}
+
+/// Reads to the end, gunzipping where the first bytes say so. After a stop,
+/// what was taken from the source goes out, and no word of an end.
+fn copy(raw: impl Read, out: &Outlet) {
+    let mut raw = Stoppable { inner: raw, out };
     let mut head = Vec::with_capacity(2);
-    let event = match raw.by_ref().take(2).read_to_end(&mut head) {
-        Err(error) => FeedEvent::Broken(error.to_string()),
+    let (gzip, read) = match raw.by_ref().take(2).read_to_end(&mut head) {
+        Err(error) => {
+            out.put(FeedEvent::Data(Bytes::from(head)));
+            (false, Err(error))
+        }
         Ok(_) => {
             let gzip = is_gzip(&head);
             let whole = std::io::Cursor::new(head).chain(raw);
-            let ended = if gzip {
+            let read = if gzip {
                 pump(MultiGzDecoder::new(whole), out)
             } else {
                 pump(whole, out)
             };
-            match ended {
-                Ok(()) => FeedEvent::End { stopped: false },
-                Err(error) if gzip => {
-                    FeedEvent::Broken(format!("the gzip data is damaged or ends early ({error})"))
-                }
-                Err(error) => FeedEvent::Broken(error.to_string()),
-            }
+            (gzip, read)
         }
     };
-    out.put(event);
+    out.put(match read {
+        Ok(()) => FeedEvent::End { stopped: false },
+        Err(_) if out.stopped() => return,
+        Err(error) if gzip => {
+            FeedEvent::Broken(format!("the gzip data is damaged or ends early ({error})"))
+        }
+        Err(error) => FeedEvent::Broken(error.to_string()),
+    });
 }
 
 /// Whether these are the first bytes of gzip data.
@@ -362,6 +402,55 @@ mod tests {
         match end {
             FeedEvent::Broken(reason) => assert!(reason.contains("ends early"), "{reason}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// A source during whose last read a stop comes.
+    struct Stopped(std::io::Cursor<Vec<u8>>, Arc<AtomicBool>);
+
+    impl Read for Stopped {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let length = self.0.read(buffer)?;
+            if self.0.position() == self.0.get_ref().len() as u64 {
+                self.1.store(true, Ordering::Relaxed);
+            }
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn a_stop_is_no_end_and_what_was_read_before_it_comes_out() {
+        for _ in 0..20 {
+            let stop = Arc::new(AtomicBool::new(false));
+            let (waits, seen) = std::sync::mpsc::channel();
+            let mut feed = Feed::start(Arc::clone(&stop), {
+                let stop = Arc::clone(&stop);
+                move |out| {
+                    // In its hands when the stop comes.
+                    seen.recv().unwrap();
+                    stop.store(true, Ordering::Relaxed);
+                    out.put(FeedEvent::Data(Bytes::from_static(b"held\n")));
+                }
+            });
+            waits.send(()).unwrap();
+            let (bytes, end) = all(&mut feed);
+            assert_eq!(bytes, b"held\n");
+            assert!(matches!(end, FeedEvent::End { stopped: true }), "{end:?}");
+            let again = feed.next(None);
+            assert!(matches!(again, FeedEvent::End { stopped: true }));
+        }
+    }
+
+    #[test]
+    fn a_stop_leaves_nothing_of_a_pipe_in_the_decoder() {
+        let text = b"a line of the log\n".repeat(60_000);
+        for bytes in [text.clone(), gzip(&text)] {
+            let stop = Arc::new(AtomicBool::new(false));
+            let source = Stopped(std::io::Cursor::new(bytes), Arc::clone(&stop));
+            let mut feed = Feed::start(stop, move |out| copy(source, out));
+            let (bytes, end) = all(&mut feed);
+            assert!(bytes == text, "{} of {}", bytes.len(), text.len());
+            assert!(matches!(end, FeedEvent::End { stopped: true }), "{end:?}");
         }
     }
 
