@@ -113,7 +113,7 @@ impl KnownEnds {
     }
 
     /// Returns the ends of chunks that started here, the longest first.
-    fn at(&self, start: u64, before: ChainHash) -> &[(u64, ChainHash)] {
+    pub(crate) fn at(&self, start: u64, before: ChainHash) -> &[(u64, ChainHash)] {
         self.ends.get(&(start, before)).map_or(&[], Vec::as_slice)
     }
 }

@@ -11,8 +11,9 @@ use crate::report::Books;
 ///
 /// A chunk of which no record was used, because none could be parsed, is as
 /// good as unread: it is tried again, since the settings may have been mended or
-/// its line been completed, and nothing of it can come in twice. It does not
-/// say where to cut either.
+/// its line been completed, and nothing of it can come in twice. It says where
+/// to cut only where a chunk that was used begins at its end: that chunk's token
+/// stands for the cuts before it too, so they must be made again.
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
     /// Where chunks ended that must be cut there again.
@@ -29,18 +30,19 @@ impl Earlier {
             by_token.entry(entry.token.clone()).or_default().push(entry);
         }
         let mut earlier = Earlier::default();
+        let mut used = Vec::new();
         for (token, entries) in by_token {
-            earlier.put(token, entries);
+            used.extend(earlier.put(token, entries));
         }
+        earlier.keep_cuts_before(used);
         earlier
     }
 
-    fn put(&mut self, token: String, mut entries: Vec<LedgerEntry>) {
-        let Some(last) = entries.last() else { return };
-        let (Some(before), Some(after)) = (hash(&last.chain_before), hash(&last.chain_after))
-        else {
-            return;
-        };
+    /// Takes in the entries of one token; returns where its chunk begins if
+    /// something of it was used.
+    fn put(&mut self, token: String, mut entries: Vec<LedgerEntry>) -> Option<(u64, ChainHash)> {
+        let last = entries.last()?;
+        let (before, after) = (hash(&last.chain_before)?, hash(&last.chain_after)?);
         let (start, end) = (last.start_offset, last.end_offset);
         let is_used = |entry: &LedgerEntry| entry.inserted_records + entry.dropped > 0;
         if !entries.iter().any(is_used) {
@@ -48,12 +50,32 @@ impl Earlier {
                 .entry((start, before))
                 .or_default()
                 .extend(entries.pop());
-            return;
+            return None;
         }
         self.ends.insert(start, before, end, after);
         let done = |entry: &&LedgerEntry| entry.state == State::Done && is_used(entry);
         if let Some(entry) = entries.iter().rfind(done) {
             self.done.insert(token, books(entry));
+        }
+        Some((start, before))
+    }
+
+    /// Keeps the ends of unused chunks that lead to one of `places`.
+    fn keep_cuts_before(&mut self, mut places: Vec<(u64, ChainHash)>) {
+        let mut by_end: HashMap<(u64, ChainHash), Vec<(u64, ChainHash)>> = HashMap::new();
+        for (&place, entries) in &self.unused {
+            for entry in entries {
+                if let Some(after) = hash(&entry.chain_after) {
+                    let end = (entry.end_offset, after);
+                    by_end.entry(end).or_default().push(place);
+                }
+            }
+        }
+        while let Some(end) = places.pop() {
+            for place in by_end.remove(&end).into_iter().flatten() {
+                self.ends.insert(place.0, place.1, end.0, end.1);
+                places.push(place);
+            }
         }
     }
 
@@ -162,6 +184,30 @@ mod tests {
             entry(&chunk, State::Done, 1, 0),
         ];
         assert!(Earlier::new(entries).done(&chunk).is_some());
+    }
+
+    #[test]
+    fn an_unused_chunk_is_cut_again_where_a_used_one_follows_it() {
+        let first = chunk(0, [0; 32], b"bad\n");
+        let second = chunk(4, first.chain_after, b"worse\n");
+        let used = chunk(10, second.chain_after, b"good\n");
+        let last = chunk(15, used.chain_after, b"hal");
+        let cut_at = |entries: Vec<LedgerEntry>| {
+            let earlier = Earlier::new(entries);
+            [&first, &second, &used, &last].map(|chunk| {
+                earlier.ends.at(chunk.start, chunk.chain_before)
+                    == [(chunk.end(), chunk.chain_after)]
+            })
+        };
+        let unused = [&first, &second, &last].map(|c| entry(c, State::Done, 0, 1));
+        assert_eq!(cut_at(unused.to_vec()), [false; 4]);
+        for state in [State::Planned, State::Done] {
+            let mut entries = unused.to_vec();
+            entries.push(entry(&used, state, 1, 0));
+            // A last line caught half written may still become whole.
+            assert_eq!(cut_at(entries.clone()), [true, true, true, false]);
+            assert_eq!(Earlier::new(entries).done(&first), None, "tried again");
+        }
     }
 
     #[test]

@@ -240,3 +240,32 @@ fn two_runs_of_the_same_file_at_once_store_it_once() {
     assert_eq!(project.stored(), (LINES, LINES));
     assert_eq!(set_aside(&project.path("canopy-data/quarantine")), []);
 }
+
+#[test]
+fn a_damaged_line_stored_by_itself_does_not_move_the_cuts_after_it() {
+    let project = Project::short_lines();
+    project.generate("good.log", 30, 1);
+    let good = std::fs::read(project.path("good.log")).unwrap();
+    let half = memchr::memchr_iter(b'\n', &good).nth(9).unwrap() + 1;
+    let parts = [&good[..half], b"damaged\n", &good[half..]];
+    let content = parts.concat();
+
+    let mut command = project.command(["run", "--json", "-"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let running = Running::new(child);
+    for (part, kept) in parts.iter().zip([(10, 0), (10, 1), (30, 1)]) {
+        std::io::Write::write_all(&mut stdin, part).unwrap();
+        wait_for("the part", || {
+            is_stored(&project, kept.0) && project.set_aside().len() == kept.1
+        });
+    }
+    drop(stdin);
+    assert_eq!(running.wait().exits(3).books(), [31, 30, 0, 1]);
+
+    project.write("a.log", content);
+    let again = project.run(&["a.log"]).exits(3);
+    assert_eq!((again.already()[1], again.books()), (30, [1, 0, 0, 1]));
+    assert_eq!(project.stored(), (30, 30));
+    assert_eq!(project.set_aside().len(), 1);
+}
