@@ -263,7 +263,8 @@ fn gather(
 }
 
 /// Checks that no text column of the batch would pass Arrow's 2 GiB by rows
-/// named several times.
+/// named several times. The answers were weighed before; what is left is a
+/// batch that nearly fills a column by itself.
 fn check_size(batch: &Batch, rows: &[u32], plugin: &Arc<str>) -> Result<(), StageError> {
     for (field, array) in batch
         .columns()

@@ -22,6 +22,17 @@ pub(crate) struct Spread {
     pub(crate) of_row: Vec<u32>,
 }
 
+impl Spread {
+    /// How many rows each representative stands for.
+    pub(crate) fn weights(&self) -> Vec<u32> {
+        let mut weights = vec![0; self.representatives.len()];
+        for &row in &self.of_row {
+            weights[row as usize] += 1;
+        }
+        weights
+    }
+}
+
 /// Decides batch by batch whether to look for distinct rows.
 #[derive(Debug, Default)]
 pub(crate) struct Distinct {
@@ -124,6 +135,7 @@ mod tests {
         let spread = Distinct::default().find(&inputs).unwrap();
         assert_eq!(spread.representatives, [0, 1, 2, 3]);
         assert_eq!(spread.of_row, [0, 1, 2, 3, 2, 0]);
+        assert_eq!(spread.weights(), [2, 1, 2, 1]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::OutputError;
+use crate::check::{OutputError, Problem};
 
 /// Why a call gave nothing to use: an error the guest returned, a trap, a limit
 /// passed, or an answer that does not hold.
@@ -127,7 +127,15 @@ impl Failure {
     pub(crate) fn is_of_one_row(&self) -> bool {
         !matches!(
             self,
-            Failure::Deadline { .. } | Failure::Memory { .. } | Failure::TooMuchReturned
+            Failure::Deadline { .. }
+                | Failure::Memory { .. }
+                | Failure::TooMuchReturned
+                | Failure::Output(OutputError {
+                    problem: Problem::TooLarge { .. }
+                        | Problem::CopiesTooLarge { .. }
+                        | Problem::TooManyRows { .. },
+                    ..
+                })
         )
     }
 }

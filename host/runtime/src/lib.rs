@@ -45,6 +45,7 @@ mod contract;
 mod descriptor;
 mod distinct;
 mod failure;
+mod growth;
 mod host;
 mod input;
 mod instance;

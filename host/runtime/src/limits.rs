@@ -21,10 +21,13 @@ pub struct Limits {
     /// Bytes of text that one output row may hold over all its columns.
     /// Default: 64 KiB, eight times the longest URL CloudFront takes.
     pub output_bytes_per_row: u32,
-    /// Bytes that a plugin may return for one batch. Default: 64 MiB; at most
-    /// 1 GiB, because Arrow's text columns end at 2 GiB.
+    /// Bytes that a plugin may return for one batch, and may make the host
+    /// hold: an answer spread over equal rows counts once for each, a row named
+    /// again counts with all its columns. Default: 64 MiB; at most 1 GiB,
+    /// because Arrow's text columns end at 2 GiB.
     pub output_bytes: u32,
-    /// Output rows per input row, on average over a call. Default: 16.
+    /// Output rows per input row, on average over a call, and per record of the
+    /// batch. Default: 16.
     pub fan_out: u32,
     /// Log lines kept per batch; what is over is counted. Default: 100.
     pub log_lines: u32,

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use canopy_batch::{Batch, Column, Kind, Outcome, Stage, StageError, schema};
 
 use crate::assemble::{Assembled, assemble};
-use crate::check::{Checked, Expected, OutputError, Problem, Target, check};
+use crate::check::{Checked, Expected, OutputError, Target, check};
 use crate::contract::v0_1::{ColumnIn, Output, Schema};
 use crate::descriptor::{Descriptor, Purity, shorten};
-use crate::distinct::Distinct;
+use crate::distinct::{Distinct, Spread};
 use crate::failure::Failure;
+use crate::growth::Growth;
 use crate::host::Loaded;
 use crate::input::{Inputs, Source, kind_of};
 use crate::instance::Instance;
@@ -66,8 +67,11 @@ struct Calls<'a> {
     targets: &'a [Target],
     /// The rows of the batch that the rows of the calls are; absent: the same.
     representatives: Option<&'a [u32]>,
-    /// Bytes of text the plugin may still return for the batch.
-    text_bytes_left: usize,
+    /// How many rows of the batch each row of the calls is; absent: one.
+    weights: Option<Vec<u32>>,
+    batch: &'a Batch,
+    /// What the plugin may still make of the batch.
+    growth: Growth,
     /// Time spent in the guest.
     busy: Duration,
 }
@@ -138,7 +142,14 @@ impl Plugin {
             representatives: spread
                 .as_ref()
                 .map(|spread| spread.representatives.as_slice()),
-            text_bytes_left: self.parts.limits.output_bytes(),
+            weights: spread.as_ref().map(Spread::weights),
+            batch: &batch,
+            growth: Growth::new(
+                self.parts.limits.output_bytes(),
+                rows,
+                batch.record_count(),
+                self.parts.limits.fan_out,
+            ),
             busy: Duration::ZERO,
         };
         let deadline = self.parts.limits.deadline;
@@ -185,23 +196,25 @@ impl Plugin {
                 batch_row: &batch_row,
             };
             let checked = check(raw, &expected)?;
-            if checked.text_bytes > calls.text_bytes_left {
-                let limit = self.parts.limits.output_bytes();
-                return Err(Failure::Output(OutputError {
+            let taken = calls
+                .growth
+                .weigh(
+                    &checked,
+                    &range,
+                    calls.weights.as_deref(),
+                    calls.batch.columns(),
+                )
+                .map_err(|problem| OutputError {
                     plugin: Arc::clone(&self.parts.name),
                     column: None,
                     row: None,
-                    problem: Problem::TooLarge {
-                        bytes: limit - calls.text_bytes_left + checked.text_bytes,
-                        limit,
-                    },
-                }));
-            }
-            Ok(checked)
+                    problem,
+                })?;
+            Ok((checked, taken))
         });
         match checked {
-            Ok(checked) => {
-                calls.text_bytes_left -= checked.text_bytes;
+            Ok((checked, taken)) => {
+                calls.growth.take(&taken);
                 if let Some(instance) = &mut self.instance {
                     let (counters, ignored) = instance.take_counters();
                     self.meter.count(counters);

@@ -124,6 +124,25 @@ pub enum Problem {
         /// The limit.
         limit: usize,
     },
+    /// The rows that the output names again take more bytes than a batch may.
+    #[error(
+        "rows several times, which with the columns they keep is {bytes} bytes where {limit} are \
+         allowed for a batch"
+    )]
+    CopiesTooLarge {
+        /// The output's bytes, and those of the copies.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// There are many more rows than the batch has records.
+    #[error("{added} rows more, with which the batch would have over {limit}")]
+    TooManyRows {
+        /// Rows added.
+        added: u64,
+        /// Rows that the batch may have: the fan-out for each of its records.
+        limit: u64,
+    },
     /// There are many more rows than went in.
     #[error("{found} rows for {rows} rows of input, over the fan-out limit of {limit}")]
     FanOut {
@@ -182,7 +201,10 @@ impl Problem {
             }
             Problem::RowTooLarge { .. } => "shorten the text, or raise limits.output-bytes-per-row",
             Problem::TooLarge { .. } => "shorten the text, or raise limits.output-bytes",
-            Problem::FanOut { .. } => "make fewer rows, or raise limits.fan-out",
+            Problem::CopiesTooLarge { .. } => "make fewer rows, or raise limits.output-bytes",
+            Problem::FanOut { .. } | Problem::TooManyRows { .. } => {
+                "make fewer rows, or raise limits.fan-out"
+            }
             Problem::NoSuchRow { .. } => "number the rows of this call from 0",
             Problem::RejectedTwice => "reject a row once",
             Problem::RejectedAndKept => "leave rejected rows out of `source-rows`",

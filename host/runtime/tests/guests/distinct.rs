@@ -1,6 +1,6 @@
 //! A per-distinct plugin is asked once for each distinct tuple of inputs.
 
-use canopy_runtime::{OnError, Plugin, PluginSettings, Purity, sha256_hex};
+use canopy_runtime::{Limits, OnError, Plugin, PluginSettings, Purity, sha256_hex};
 use serde_json::json;
 
 use crate::support::*;
@@ -66,4 +66,20 @@ fn rows_that_all_differ_are_asked_about_as_they_are() {
     let mut plugin = open_distinct(OnError::Null);
     let outcome = apply(&mut plugin, batch(&["/a", "/b", "!reject", "/d"]));
     assert_eq!(tags(&outcome), [Some("/a"), Some("/b"), None, Some("/d")]);
+}
+
+#[test]
+fn an_answer_counts_once_for_each_row_it_is_spread_over() {
+    // 32,768 answers of 64 KiB are 2 GiB, more than a column holds.
+    let mut plugin = open_distinct(OnError::Quarantine);
+    let mut commands = vec!["!big:65536"; 32_768];
+    commands.extend(["/a", "/a"]);
+    let outcome = apply(&mut plugin, batch(&commands));
+    let reason = &outcome.rejected[0].reason;
+    assert!(reason.contains("raise limits.output-bytes"), "{reason}");
+    assert_eq!(outcome.rejected.len(), 32_768);
+    assert_eq!(tags(&outcome), [Some("/a"), Some("/a")]);
+    let few = vec!["!big:65536"; Limits::default().output_bytes as usize / 65_536];
+    let outcome = apply(&mut plugin, batch(&few));
+    assert_eq!(outcome.batch.row_count(), few.len());
 }

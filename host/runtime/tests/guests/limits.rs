@@ -1,8 +1,10 @@
 //! Memory, time, log and counters end where the limits say.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use canopy_runtime::{Level, Limits, PluginSettings};
+use arrow_array::{ArrayRef, StringArray};
+use canopy_runtime::{Level, Limits, OnError, PluginSettings};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -168,4 +170,50 @@ fn a_call_that_fails_counts_nothing() {
     let mut plugin = open_default();
     apply(&mut plugin, batch(&["!count:hits", "!trap"]));
     assert_eq!(plugin.metrics().counters["hits"], 2);
+}
+
+#[test]
+fn rows_named_again_count_with_the_columns_they_keep() {
+    let commands = ["/a", "!copies:5", "!copies:2"];
+    let long = "q".repeat(10_000);
+    let limits = Limits {
+        output_bytes: 20_000,
+        ..Limits::default()
+    };
+    let mut plugin = open(PluginSettings {
+        on_error: Some(OnError::Quarantine),
+        ..limited(json!({}), limits)
+    });
+    let columns: [(&str, ArrayRef); 2] = [
+        (
+            "cs_uri_stem",
+            Arc::new(StringArray::from(commands.to_vec())),
+        ),
+        ("cs_uri_query", Arc::new(StringArray::from(vec![long; 3]))),
+    ];
+    let outcome = apply(&mut plugin, batch_of(&columns));
+    let reason = rejected(&outcome, &[1]);
+    assert!(reason.contains("raise limits.output-bytes"), "{reason}");
+    assert_eq!(
+        tags(&outcome),
+        [Some("/a"), Some("!copies:2"), Some("!copies:2")]
+    );
+}
+
+#[test]
+fn the_fan_out_of_several_plugins_does_not_multiply() {
+    let open = || {
+        open(PluginSettings {
+            on_error: Some(OnError::Quarantine),
+            ..settings(json!({}))
+        })
+    };
+    let once = apply(&mut open(), batch(&["!copies:16"]));
+    assert_eq!(once.batch.row_count(), 16);
+    let twice = apply(&mut open(), once.batch);
+    let reason = rejected(&twice, &[0]);
+    assert!(
+        reason.contains("over 16") && reason.contains("raise limits.fan-out"),
+        "{reason}"
+    );
 }
