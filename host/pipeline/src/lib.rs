@@ -13,6 +13,7 @@ pub mod chunk;
 mod earlier;
 pub mod feed;
 pub mod lock;
+mod patience;
 pub mod quarantine;
 pub mod report;
 pub mod run;

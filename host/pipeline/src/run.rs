@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::chain::Chain;
 use crate::chunk::ChunkSettings;
 use crate::feed::{Feed, FeedError};
+use crate::patience::Patience;
 use crate::quarantine::{Quarantine, QuarantineError};
 use crate::report::{Books, Report, SourceReport, StageTimes};
 use crate::settings::FormatChoice;
@@ -75,6 +76,17 @@ pub struct RunSettings {
     pub quarantine: PathBuf,
 }
 
+impl RunSettings {
+    /// Returns how long ClickHouse is waited for. Sources whose lines may wait
+    /// only so long are live ones.
+    pub(crate) fn patience(&self, progress: &Progress) -> Patience {
+        Patience {
+            live: self.chunks.flush_after.is_some(),
+            stop: Arc::clone(&progress.stop),
+        }
+    }
+}
+
 /// A run as seen from outside while it goes on, and the way to stop it.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -86,7 +98,8 @@ pub struct Progress {
     pub inserted: AtomicU64,
     /// Records set aside so far.
     pub quarantined: AtomicU64,
-    /// Set to end the run: what was read is stored, then the report comes.
+    /// Set to end the run: what was read is stored, then the report comes. A
+    /// run that fails sets it itself.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -171,7 +184,8 @@ impl RunError {
                 "list the fields of your real-time log configuration as `logs.fields` in canopy.toml"
             }
             RunError::Insert { .. } | RunError::Ledger(_) => {
-                "run it again with the same input when ClickHouse is well: nothing is stored twice"
+                "run it again with the same input and settings when ClickHouse is well: nothing is \
+                 stored twice"
             }
             RunError::Strict { .. } => {
                 "mend the line, or run without --strict to have such lines set aside"
@@ -261,6 +275,10 @@ pub async fn run(
         ..Report::default()
     };
     let storing = store(&mut inbox, clickhouse, settings, progress, &mut report).await;
+    if storing.is_err() {
+        // The worker may be waiting for a source that stays silent.
+        progress.stop.store(true, Ordering::Relaxed);
+    }
     // A worker that finds nobody listening ends.
     drop(inbox);
     let worked = working.await.expect("the worker does not panic");
@@ -286,6 +304,7 @@ async fn store(
     report: &mut Report,
 ) -> Result<(), RunError> {
     let quarantine = Quarantine::new(settings.quarantine.clone());
+    let patience = settings.patience(progress);
     let sink = clickhouse.sink(TABLE).expect("the table's name is one");
     while let Some(step) = inbox.recv().await {
         match step {
@@ -305,7 +324,8 @@ async fn store(
             Step::Store(prepared) => {
                 let started = Instant::now();
                 report.quote(&prepared.source_name, &prepared.records, &prepared.rejected);
-                let (books, rows) = store_chunk(*prepared, &quarantine, clickhouse, &sink).await?;
+                let (books, rows) =
+                    store_chunk(*prepared, &quarantine, clickhouse, &sink, &patience).await?;
                 report.stages.insert += started.elapsed();
                 report.rows += rows;
                 report.books.add(books);
@@ -330,6 +350,7 @@ async fn store_chunk(
     quarantine: &Quarantine,
     clickhouse: &ClickHouse,
     sink: &ClickHouseSink,
+    patience: &Patience,
 ) -> Result<(Books, u64), RunError> {
     let Prepared {
         batch,
@@ -344,10 +365,11 @@ async fn store_chunk(
     // Before the rows are in, the next run must know where the chunk ended: a
     // slower source, or a later version, might not cut there by itself, and the
     // rows would have another token.
-    write_ledger(clickhouse, std::slice::from_ref(&entry)).await?;
+    write_ledger(clickhouse, std::slice::from_ref(&entry), patience).await?;
     quarantine.put(&entry.token, &source_name, &records, &rejected)?;
     let rows = if batch.row_count() > 0 {
-        sink.insert(&batch, &entry.token)
+        patience
+            .write(|| sink.insert(&batch, &entry.token))
             .await
             .map_err(|source| RunError::Insert {
                 source_name,
@@ -367,12 +389,17 @@ async fn store_chunk(
         (other.state, other.at) = (ledger::State::Done, now_ms());
         entries.push(other);
     }
-    write_ledger(clickhouse, &entries).await?;
+    write_ledger(clickhouse, &entries, patience).await?;
     Ok((books, rows))
 }
 
-async fn write_ledger(clickhouse: &ClickHouse, entries: &[LedgerEntry]) -> Result<(), RunError> {
-    ledger::record(clickhouse, entries, Retries::default())
+async fn write_ledger(
+    clickhouse: &ClickHouse,
+    entries: &[LedgerEntry],
+    patience: &Patience,
+) -> Result<(), RunError> {
+    patience
+        .write(|| ledger::record(clickhouse, entries, Retries::default()))
         .await
         .map_err(RunError::Ledger)
 }

@@ -169,9 +169,10 @@ impl Worker {
     }
 
     fn earlier(&self, identity: &str) -> Result<Earlier, RunError> {
+        let patience = self.settings.patience(&self.progress);
         let entries = self
             .runtime
-            .block_on(ledger::for_source(&self.clickhouse, identity))
+            .block_on(patience.read(|| ledger::for_source(&self.clickhouse, identity)))
             .map_err(RunError::Ledger)?;
         Ok(Earlier::new(entries))
     }

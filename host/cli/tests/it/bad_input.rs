@@ -369,3 +369,13 @@ fn a_generated_mix_of_damage_balances_to_the_line() {
         assert_eq!(record.raw, lines[record.position as usize - 1]);
     }
 }
+
+#[test]
+fn a_failure_is_told_though_the_followed_file_stays_silent() {
+    let project = Project::short_lines();
+    project.write("a.log", [&good(1)[..], b"\nshort\n"].concat());
+    // A file is where the folder would have to be.
+    project.write("file", "");
+    let run = project.start(&["run", "--follow", "--quarantine", "file/in", "a.log"]);
+    run.wait().exits(1).says(&["file/in"]);
+}
