@@ -51,7 +51,8 @@ struct Part {
 
 /// Calls `call` with the whole batch, and where it fails with ever smaller
 /// parts, until what fails are single rows or the budget ends. Then each part
-/// that still waits is called once as it is, so that what is sound goes on.
+/// that still waits is called once as it is, so that what is sound goes on,
+/// until the time for that ends too; the rest fails without a call.
 /// `call` is given the rows and the time it may take; without rows it is not
 /// called.
 pub(crate) fn isolate<T>(
@@ -62,6 +63,8 @@ pub(crate) fn isolate<T>(
     let mut search = Search {
         start: Instant::now(),
         budget: deadline * Limits::SEARCH_DEADLINES,
+        end: deadline * Limits::BATCH_DEADLINES,
+        last_reason: String::new(),
         failed_calls: 0,
         parts: Vec::new(),
         failed: Vec::new(),
@@ -80,7 +83,15 @@ pub(crate) fn isolate<T>(
             search.split(range, true);
             continue;
         }
-        let share = share(deadline, range.len() as u32, rows);
+        let mut share = share(deadline, range.len() as u32, rows);
+        if search.is_over() {
+            let left = search.end.saturating_sub(search.start.elapsed());
+            if left.is_zero() {
+                search.leave_untried(range);
+                continue;
+            }
+            share = share.min(left.max(SHORTEST_DEADLINE));
+        }
         match call(range.clone(), share) {
             Ok(value) => {
                 if part.first_half_of_bad
@@ -102,7 +113,12 @@ pub(crate) fn isolate<T>(
 /// A search under way.
 struct Search {
     start: Instant,
+    /// When parts are divided no more.
     budget: Duration,
+    /// When nothing is called any more.
+    end: Duration,
+    /// Why the latest call failed.
+    last_reason: String,
     failed_calls: u32,
     /// What waits, the next on top.
     parts: Vec<Part>,
@@ -120,6 +136,7 @@ impl Search {
     fn handle(&mut self, range: Range<u32>, failed: Failed) {
         self.failed_calls += 1;
         let rows = range.len() as u32;
+        self.last_reason.clone_from(&failed.reason);
         match failed.blame {
             Blame::Plugin => self.give_up(range, &failed.reason),
             Blame::Row(row) if row < rows && !self.is_over() => {
@@ -148,6 +165,18 @@ impl Search {
             }
             _ => self.split(range, failed.of_one_row),
         }
+    }
+
+    /// Fails a part for which no time is left.
+    fn leave_untried(&mut self, range: Range<u32>) {
+        let reason = format!(
+            "not tried, because the plugin had failed {} times on this batch within {} ms, the \
+             last time: {}",
+            self.failed_calls,
+            self.start.elapsed().as_millis(),
+            self.last_reason
+        );
+        self.failed.push((range, reason));
     }
 
     /// Puts both halves on the stack, the first on top.
@@ -289,7 +318,36 @@ mod tests {
             "{asked:?}"
         );
         let reason = &isolated.failed.last().unwrap().1;
-        assert!(reason.contains("not tried by themselves"), "{reason}");
+        assert!(reason.contains("not tried"), "{reason}");
+    }
+
+    #[test]
+    fn parts_that_wait_are_called_within_the_time_only() {
+        let deadline = Duration::from_millis(20);
+        let mut asked = Duration::ZERO;
+        let isolated = isolate::<()>(1000, deadline, |range, share| {
+            let rows = range.len() as u32;
+            if rows > 1 {
+                return Err(Failed {
+                    blame: Blame::Row(rows - 2),
+                    ..trap()
+                });
+            }
+            asked += share;
+            std::thread::sleep(share);
+            Err(trap())
+        });
+        assert!(
+            asked <= deadline * (Limits::BATCH_DEADLINES + 1),
+            "{asked:?}"
+        );
+        let rows = isolated.failed.iter().flat_map(|(range, _)| range.clone());
+        assert!(rows.eq(0..1000), "each row fails once, in order");
+        let reason = &isolated.failed.last().unwrap().1;
+        assert!(
+            reason.starts_with("not tried, because") && reason.ends_with("trap"),
+            "{reason}"
+        );
     }
 
     #[test]

@@ -13,10 +13,12 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Wall time of one `transform` of a whole batch. Default: 1 s. While the
     /// rows at fault are sought, parts of the batch get their share of it;
-    /// the search ends after [`Limits::SEARCH_DEADLINES`] of them.
+    /// the search ends after [`Limits::SEARCH_DEADLINES`] of them, and every
+    /// call after [`Limits::BATCH_DEADLINES`].
     pub deadline: Duration,
     /// Wall time of `describe`, and of `configure`, which may load data files
-    /// of many megabytes. Default: 10 s.
+    /// of many megabytes. The new instances that one batch needs share it.
+    /// Default: 10 s.
     pub configure_deadline: Duration,
     /// Bytes of text that one output row may hold over all its columns.
     /// Default: 64 KiB, eight times the longest URL CloudFront takes.
@@ -41,10 +43,16 @@ pub struct Limits {
 
 impl Limits {
     /// How many deadlines the search for the rows at fault in one batch may
-    /// take, the first call included. One endless row among 10,000 takes
-    /// about two and a half. What waits when they have passed is called once
-    /// more as it is, which takes at most two further ones.
+    /// take, the first call and new instances included. One endless row among
+    /// 10,000 takes about two and a half. When they have passed, or the plugin
+    /// has failed 256 times, parts are not divided any more: those that wait
+    /// are called as they are, until [`Limits::BATCH_DEADLINES`] have passed.
     pub const SEARCH_DEADLINES: u32 = 4;
+
+    /// How many deadlines after the start of a batch no call begins any more;
+    /// rows not tried by then fail. What is under way then, one call or one
+    /// new instance, ends at its own deadline.
+    pub const BATCH_DEADLINES: u32 = Self::SEARCH_DEADLINES + 2;
 
     /// The most that [`Limits::output_bytes`] counts for.
     pub const MAX_OUTPUT_BYTES: u32 = 1 << 30;

@@ -74,6 +74,8 @@ struct Calls<'a> {
     growth: Growth,
     /// Time spent in the guest.
     busy: Duration,
+    /// Time that new instances may still take for the batch.
+    restarting_left: Duration,
 }
 
 impl Plugin {
@@ -151,6 +153,7 @@ impl Plugin {
                 self.parts.limits.fan_out,
             ),
             busy: Duration::ZERO,
+            restarting_left: self.parts.limits.configure_deadline,
         };
         let deadline = self.parts.limits.deadline;
         let isolated = isolate(inputs.rows() as u32, deadline, |range, deadline| {
@@ -244,7 +247,7 @@ impl Plugin {
         deadline: Duration,
         calls: &mut Calls<'_>,
     ) -> Result<Output, Failure> {
-        self.ensure_instance()?;
+        self.ensure_instance(&mut calls.restarting_left)?;
         let instance = self
             .instance
             .as_mut()
@@ -263,11 +266,16 @@ impl Plugin {
         answer
     }
 
-    fn ensure_instance(&mut self) -> Result<(), Failure> {
+    /// Starts an instance where there is none, within the time left for that.
+    fn ensure_instance(&mut self, time_left: &mut Duration) -> Result<(), Failure> {
         if self.instance.is_some() {
             return Ok(());
         }
-        let limits = &self.parts.limits;
+        let start = Instant::now();
+        let limits = &Limits {
+            configure_deadline: *time_left,
+            ..self.parts.limits.clone()
+        };
         let data = Arc::clone(&self.parts.data);
         let started = Instance::new(&self.parts.loaded, limits, data).and_then(|mut instance| {
             instance.refill_log(limits, &self.log);
@@ -278,6 +286,7 @@ impl Plugin {
                 false => Err(Failure::Unsteady),
             }
         });
+        *time_left = time_left.saturating_sub(start.elapsed());
         self.meter.totals().instances += 1;
         started.map_err(|failure| {
             self.retire_instance();

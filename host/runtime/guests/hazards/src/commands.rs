@@ -39,6 +39,14 @@ pub(crate) fn obey(rows: usize, inputs: Vec<Column>, made: &[Made]) -> Result<Ou
                     message: "told to".to_owned(),
                 }));
             }
+            // Names rows cheaply until single ones are left, then hangs on each.
+            "!name-then-loop" if rows == 1 => spin(),
+            "!name-then-loop" => {
+                return Err(Error::Input(InputError {
+                    row: rows as u32 - 2,
+                    message: "told to".to_owned(),
+                }));
+            }
             "!other" => return Err(Error::Other("told to".to_owned())),
             "!config" => {
                 return Err(Error::Config(ConfigError {
@@ -46,6 +54,7 @@ pub(crate) fn obey(rows: usize, inputs: Vec<Column>, made: &[Made]) -> Result<Ou
                     message: "told to".to_owned(),
                 }));
             }
+            "!escape" => return Err(Error::Other(format!("\u{1b}[2J{}", "x".repeat(4 << 20)))),
             "!reject" => {
                 rejected.push(RejectedRow {
                     row,

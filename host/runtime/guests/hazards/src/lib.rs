@@ -33,6 +33,7 @@ const CONFIG_SCHEMA: &str = r#"{
     "outputs": {"type": "array"},
     "configure": {"type": "string"},
     "read": {"type": "string"},
+    "input_name_bytes": {"type": "integer"},
     "column_from_data": {"type": "boolean"}
   },
   "additionalProperties": false
@@ -91,13 +92,20 @@ impl Guest for Hazards {
             };
             host::log(Level::Info, &answer);
         }
+        let length = config["input_name_bytes"].as_u64().unwrap_or_default();
         let mut made = made_columns(&config["outputs"]);
         if config["column_from_data"] == true {
             let name = host::read_data("table").unwrap_or_default();
             made[0].column.name = String::from_utf8_lossy(&name).into_owned();
         }
         let schema = Schema {
-            inputs: inputs(&config["inputs"]),
+            inputs: match length {
+                0 => inputs(&config["inputs"]),
+                length => vec![InputColumn {
+                    name: "x".repeat(length as usize),
+                    kind: Kind::Text,
+                }],
+            },
             outputs: made.iter().map(|made| made.column.clone()).collect(),
         };
         MADE.set(made);
@@ -122,6 +130,7 @@ fn misconfigure(hazard: &str) -> Result<(), Error> {
             message: "told to".to_owned(),
         })),
         "other" => Err(Error::Other("told to".to_owned())),
+        "escape" => Err(Error::Other(format!("\u{1b}[2J{}", "x".repeat(3 << 20)))),
         "grow" => grow(),
         _ => Ok(()),
     }
