@@ -41,6 +41,7 @@ mod assemble;
 mod chain;
 mod check;
 mod clock;
+mod config_schema;
 mod contract;
 mod descriptor;
 mod distinct;

@@ -32,8 +32,9 @@ pub enum OpenError {
         #[source]
         source: DescribeError,
     },
-    /// The plugin's own JSON Schema is no JSON Schema: a fault of the plugin.
-    #[error("plugin `{plugin}` has a configuration schema that is not a JSON Schema: {message}")]
+    /// The plugin's own JSON Schema is none, or costs too much to check with: a
+    /// fault of the plugin.
+    #[error("plugin `{plugin}` has a configuration schema that cannot be used: {message}")]
     ConfigSchema {
         /// The plugin's name.
         plugin: String,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
+use crate::config_schema;
 use crate::descriptor::{Descriptor, shorten};
 use crate::limits::Limits;
 use crate::open::OpenError;
@@ -52,12 +53,13 @@ pub(crate) fn check_config(
         Value::Null => &Value::Object(serde_json::Map::new()),
         config => config,
     };
-    let validator = jsonschema::validator_for(&descriptor.config_schema).map_err(|error| {
-        OpenError::ConfigSchema {
-            plugin: plugin.to_owned(),
-            message: shorten(&error.to_string()),
-        }
-    })?;
+    let unusable = |message: String| OpenError::ConfigSchema {
+        plugin: plugin.to_owned(),
+        message: shorten(&message),
+    };
+    config_schema::check(&descriptor.config_schema).map_err(unusable)?;
+    let validator = config_schema::compile(&descriptor.config_schema)
+        .map_err(|error| unusable(error.to_string()))?;
     if let Some(error) = validator.iter_errors(config).next() {
         let mut key = dotted(error.instance_path().as_str());
         let message = match error.kind() {
