@@ -87,18 +87,31 @@ fn books(out: &mut String, report: &Report) {
             "DO NOT BALANCE".to_owned()
         },
     );
-    if report.already.records > 0 {
+    let already = report.already;
+    if already.records > 0 {
+        let mut ends = vec![format!("{} inserted", text::count(already.inserted))];
+        for (number, what) in [
+            (already.dropped, "dropped"),
+            (already.quarantined, "set aside"),
+        ] {
+            if number > 0 {
+                ends.push(format!("{} {what}", text::count(number)));
+            }
+        }
         write(
             out,
-            "already stored",
+            "already read",
             format!(
-                "{:>12}   by earlier runs over the same input: not stored again",
-                text::count(report.already.records)
+                "{:>12}   by earlier runs over the same input ({}): not read again, also where the plugins changed",
+                text::count(already.records),
+                ends.join(", ")
             ),
         );
     }
     if report.stopped {
-        out.push_str("stopped before the end: run it again with the same input for the rest\n");
+        out.push_str(
+            "stopped: what was read is stored; run it again with the same input for the rest\n",
+        );
     }
 }
 
@@ -133,6 +146,11 @@ fn times(out: &mut String, report: &Report) {
     let header = ["stage", "time", "ns/record", "dropped", "failed", "memory"];
     out.push_str(&text::table(&header, &rows, &[1, 2, 3, 4, 5]));
     out.push('\n');
+    for plugin in &report.plugins {
+        for (counter, value) in &plugin.counters {
+            let _ = writeln!(out, " {} {counter} = {}", plugin.name, text::count(*value));
+        }
+    }
 }
 
 fn set_aside(out: &mut String, report: &Report) {
