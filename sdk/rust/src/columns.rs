@@ -75,6 +75,19 @@ impl TextColumn {
         &self.bytes
     }
 
+    fn keep_rows(&mut self, kept: &[usize]) {
+        let mut offsets = Vec::with_capacity(kept.len() + 1);
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        offsets.push(0);
+        for row in kept {
+            let text = self.offsets[*row] as usize..self.offsets[row + 1] as usize;
+            bytes.extend_from_slice(&self.bytes[text]);
+            // No more than there were, which fitted.
+            offsets.push(bytes.len() as u32);
+        }
+        (self.offsets, self.bytes) = (offsets, bytes);
+    }
+
     /// Takes the column apart: offsets, bytes.
     pub fn into_parts(self) -> (Vec<u32>, Vec<u8>) {
         (self.offsets, self.bytes)
@@ -127,6 +140,28 @@ pub struct Column {
     /// One bit per row, least significant bit first; a clear bit is a null.
     /// Absent: no row is null.
     pub validity: Option<Vec<u8>>,
+}
+
+impl Column {
+    /// Keeps the rows `kept`, which are in ascending order.
+    pub(crate) fn keep_rows(&mut self, kept: &[usize]) {
+        let keep_bits = |bits: &mut Vec<u8>| {
+            let mut left = Bits::default();
+            kept.iter().for_each(|row| left.push(bit(bits, *row)));
+            *bits = left.take();
+        };
+        match &mut self.values {
+            Values::Text(text) => text.keep_rows(kept),
+            Values::Int(values) | Values::Timestamp(values) => {
+                *values = kept.iter().map(|row| values[*row]).collect();
+            }
+            Values::Float(values) => *values = kept.iter().map(|row| values[*row]).collect(),
+            Values::Boolean(bits) => keep_bits(bits),
+        }
+        if let Some(bits) = &mut self.validity {
+            keep_bits(bits);
+        }
+    }
 }
 
 /// Reads bit `row` of a bitmap; false past its end.

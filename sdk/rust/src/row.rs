@@ -80,6 +80,9 @@ pub struct Row<O> {
     /// For each finished row the input row it comes from; absent as long as
     /// they are the same rows in the same order.
     sources: Option<Vec<u32>>,
+    /// How many of `rejected`, the first, keep their place among the finished
+    /// rows because there were no `sources` yet.
+    in_place: usize,
     rejected: Vec<(u32, String)>,
 }
 
@@ -120,6 +123,7 @@ impl<O: Output> Row<O> {
             source: 0,
             finished: 0,
             sources: None,
+            in_place: 0,
             rejected: Vec::new(),
         }
     }
@@ -169,7 +173,10 @@ impl<O: Output> Row<O> {
         match &mut self.sources {
             Some(sources) => sources.truncate(finished as usize),
             // Without sources a rejected row keeps its place.
-            None => self.finish(),
+            None => {
+                self.finish();
+                self.in_place = self.rejected.len();
+            }
         }
     }
 
@@ -184,6 +191,23 @@ impl<O: Output> Row<O> {
             let names = declared.next().map_or(0, |field| field.columns.len());
             columns.truncate(first + names);
         });
+        let in_place = std::mem::take(&mut self.in_place);
+        if let Some(sources) = &mut self.sources
+            && in_place > 0
+        {
+            // With sources a rejected row has no place. Those rows came before
+            // the sources, where each row is its own source.
+            let rejected = &self.rejected[..in_place];
+            let gone = |row: u32| rejected.binary_search_by_key(&row, |(row, _)| *row).is_ok();
+            let kept: Vec<usize> = (0..self.finished)
+                .filter(|row| !gone(*row))
+                .map(|row| row as usize)
+                .collect();
+            *sources = kept.iter().map(|row| sources[*row]).collect();
+            for column in &mut columns {
+                column.keep_rows(&kept);
+            }
+        }
         self.finished = 0;
         Transformed {
             columns,

@@ -106,16 +106,19 @@ impl<P: Plugin> Harness<P> {
         let inputs = columns(instance.schema(), &rows)?;
         drop(told());
         let transformed = instance.transform(rows.len() as u32, &inputs)?;
+        let rejected: Vec<u32> = transformed.rejected.iter().map(|(row, _)| *row).collect();
+        let same_rows = transformed.source_rows.is_none();
         let sources = transformed.source_rows.unwrap_or_else(|| {
-            let rejected: Vec<u32> = transformed.rejected.iter().map(|(row, _)| *row).collect();
             (0..rows.len() as u32)
                 .filter(|row| !rejected.contains(row))
                 .collect()
         });
-        let same_rows = transformed
-            .columns
-            .first()
-            .is_some_and(|column| column.values.holds(rows.len()) && sources.len() != rows.len());
+        // The host refuses the whole answer then.
+        if let Some(row) = sources.iter().find(|row| rejected.contains(row)) {
+            return Err(Error::other(format_args!(
+                "row {row} was rejected and goes on"
+            )));
+        }
         let made = (0..sources.len())
             .map(|index| {
                 // Where the rows are the same, rejected ones keep their place.

@@ -3,7 +3,7 @@
 use canopy_sdk::prelude::*;
 use canopy_sdk::serde_json::Value;
 
-#[derive(Input)]
+#[derive(Clone, Copy, Input)]
 struct Everything<'a> {
     text: &'a str,
     maybe_text: Option<&'a str>,
@@ -222,6 +222,70 @@ fn a_rejected_row_takes_back_what_it_emitted() {
         assert_eq!(made.rejected, [(1, "changed my mind".to_owned())]);
         assert_eq!(made.sources.last(), Some(&2));
     }
+}
+
+#[test]
+fn a_rejected_row_is_no_source_of_rows_once_others_are_dropped_or_doubled() {
+    for (later, sources) in [
+        ("drop", vec![1, 4]),
+        ("twice", vec![1, 3, 3, 4]),
+        ("emit, then drop", vec![1, 3, 4]),
+        ("emit, then fail", vec![1, 4]),
+    ] {
+        let made = obey(&["seven", "5", "emit, then fail", later, "9"]);
+        assert_eq!(made.sources, sources, "{later}");
+        let rows = made.rows.as_array().expect("rows are an array");
+        assert_eq!(rows.len(), sources.len(), "{later}");
+        assert_eq!(rows[0], json!({ "done": "5", "times": 5 }));
+        assert_eq!(rows[rows.len() - 1], json!({ "done": "9", "times": 9 }));
+        assert_eq!(made.rejected[0].0, 0);
+        assert_eq!(made.rejected[1].0, 2);
+    }
+}
+
+#[test]
+fn every_kind_of_column_leaves_rejected_rows_out() {
+    /// Copies a row, rejects one without an int, drops one without a float.
+    struct Choose;
+
+    impl Plugin for Choose {
+        type Config = NoConfig;
+        type Input<'a> = Everything<'a>;
+        type Output = Copies;
+
+        fn new(_: NoConfig, _: &Data) -> Result<Self, Error> {
+            Ok(Choose)
+        }
+
+        fn row(&mut self, input: Everything<'_>, row: &mut Row<Copies>) -> RowResult {
+            Copy.row(input, row)?;
+            match (input.maybe_int, input.maybe_float) {
+                (None, _) => Err(Reject::new("there is no int")),
+                (_, None) => Ok(Verdict::Drop),
+                _ => Ok(Verdict::Keep),
+            }
+        }
+    }
+
+    let kept = |text: &str, int: i64| {
+        let mut row = full();
+        row["text"] = text.into();
+        row["int"] = int.into();
+        row["flag"] = (int % 2 == 0).into();
+        row["maybe_text"] = Value::Null;
+        row
+    };
+    let mut rows = vec![json!({}), kept("one", 1), json!({}), json!({})];
+    rows.extend((0..12).map(|index| kept("more", index)));
+    rows.push(json!({ "maybe_int": 1 }));
+    rows.push(kept("last", 4));
+    let expected: Value = rows
+        .iter()
+        .filter(|row| row.get("text").is_some())
+        .cloned()
+        .collect();
+    let made = Harness::<Choose>::default().run(Value::Array(rows));
+    assert_eq!(made.rows, expected);
 }
 
 #[test]
