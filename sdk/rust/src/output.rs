@@ -193,14 +193,15 @@ impl Text {
         &self.bytes[self.start..]
     }
 
-    /// Shortens the row's value to its first `len` bytes.
+    /// Shortens the row's value to its first `len` bytes; does nothing where
+    /// it has no more.
     ///
     /// # Panics
     ///
     /// If that would split a character.
     #[inline]
     pub fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(self.start + len);
+        self.bytes.truncate(self.start.saturating_add(len));
     }
 
     /// Turns the row's ASCII letters to lower case.
