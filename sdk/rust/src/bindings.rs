@@ -47,6 +47,7 @@ pub fn describe<P: Plugin + Package>() -> wit::Descriptor {
 }
 
 pub fn configure<P: Plugin>(state: &State<P>, config: &str) -> Result<wit::Schema, wit::Error> {
+    crate::host::log_panics();
     let instance = Instance::new(config, &Data::of_host())?;
     let schema = instance.schema().into();
     state.replace(Some(instance));

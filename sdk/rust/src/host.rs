@@ -37,6 +37,27 @@ pub fn count(metric: &str, delta: u64) {
     imp::count(metric, delta);
 }
 
+/// Has panics logged, since a component has no standard error: the host takes
+/// the last error that was logged for the reason of the trap.
+#[cfg(target_family = "wasm")]
+pub(crate) fn log_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| std::panic::set_hook(Box::new(log_panic)));
+}
+
+/// Logs message and place of a panic in one line.
+#[cfg_attr(
+    not(target_family = "wasm"),
+    cfg_attr(not(test), expect(dead_code, reason = "natively tests see panics"))
+)]
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("a value that is no text");
+    match panic.location() {
+        Some(place) => log(Level::Error, format_args!("panic at {place}: {message}")),
+        None => log(Level::Error, format_args!("panic: {message}")),
+    }
+}
+
 /// Why [`Data`] gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadError {
@@ -164,3 +185,22 @@ mod imp {
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use imp::{Told, told};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_logged_as_an_error_with_its_place() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        let outcome = std::panic::catch_unwind(|| panic!("no {}", "luck"));
+        std::panic::set_hook(before);
+        assert!(outcome.is_err());
+        let (level, message) = told().log.pop().unwrap();
+        assert_eq!(level, Level::Error);
+        assert!(message.starts_with("panic at "), "{message}");
+        assert!(message.contains("host.rs:"), "{message}");
+        assert!(message.ends_with(": no luck"), "{message}");
+    }
+}
