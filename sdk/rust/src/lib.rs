@@ -153,24 +153,24 @@ macro_rules! export {
     ($plugin:ident) => {
         $crate::export!(
             $plugin,
-            name = env!("CARGO_PKG_NAME"),
-            summary = env!("CARGO_PKG_DESCRIPTION")
+            name = ::core::env!("CARGO_PKG_NAME"),
+            summary = ::core::env!("CARGO_PKG_DESCRIPTION")
         );
     };
     ($plugin:ident, name = $name:expr) => {
         $crate::export!(
             $plugin,
             name = $name,
-            summary = env!("CARGO_PKG_DESCRIPTION")
+            summary = ::core::env!("CARGO_PKG_DESCRIPTION")
         );
     };
     ($plugin:ident, summary = $summary:expr) => {
-        $crate::export!($plugin, name = env!("CARGO_PKG_NAME"), summary = $summary);
+        $crate::export!($plugin, name = ::core::env!("CARGO_PKG_NAME"), summary = $summary);
     };
     ($plugin:ident, name = $name:expr, summary = $summary:expr) => {
         impl $crate::Package for $plugin {
             const NAME: &'static str = $name;
-            const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
             const SUMMARY: &'static str = $summary;
         }
 
@@ -187,8 +187,8 @@ macro_rules! export {
         const _: () = {
             use $crate::bindings::{self, canopy::plugin::types};
 
-            std::thread_local! {
-                static STATE: bindings::State<$plugin> = const { bindings::State::new(None) };
+            ::std::thread_local! {
+                static STATE: bindings::State<$plugin> = const { bindings::State::new(::core::option::Option::None) };
             }
 
             struct Component;
@@ -198,14 +198,14 @@ macro_rules! export {
                     bindings::describe::<$plugin>()
                 }
 
-                fn configure(config: String) -> Result<types::Schema, types::Error> {
+                fn configure(config: ::std::string::String) -> ::core::result::Result<types::Schema, types::Error> {
                     STATE.with(|state| bindings::configure(state, &config))
                 }
 
                 fn transform(
                     rows: u32,
-                    inputs: Vec<types::Column>,
-                ) -> Result<types::Output, types::Error> {
+                    inputs: ::std::vec::Vec<types::Column>,
+                ) -> ::core::result::Result<types::Output, types::Error> {
                     STATE.with(|state| bindings::transform(state, rows, inputs))
                 }
             }
