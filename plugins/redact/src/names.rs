@@ -166,15 +166,17 @@ impl Names {
             .iter()
             .rposition(|byte| !is_padding(byte))
             .map_or(0, |at| at + 1);
+        let is_padded = end < text.len();
         let text = &text[..end];
         let start = text
             .iter()
             .rposition(|byte| !is_word(byte))
             .map_or(0, |at| at + 1);
         // A word longer than a name is no name here: it would make every long
-        // value secret. Nor is a host before its port (`auth.example.com:443`).
+        // value secret. Nor is a host before its port (`auth.example.com:443`),
+        // behind which nothing stands, unlike a quoted name with dots.
         let word = &text[start..];
-        let is_host = sign == b':' && word.contains(&b'.');
+        let is_host = sign == b':' && !is_padded && word.contains(&b'.');
         !word.is_empty() && word.len() <= MAX_NAME_BYTES && !is_host && self.contains(word)
     }
 }
@@ -271,6 +273,18 @@ mod tests {
         ] {
             assert!(names().contains_encoded(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_quoted_name_with_dots_is_no_host() {
+        for text in [
+            r#"{"user.password":"x"}"#,
+            r#"{\"user.password\" : \"x\"}"#,
+            "%7B%22user.password%22%3A%22x%22%7D",
+        ] {
+            assert!(names().assigned_in(text, Signs::EqualsOrColon), "{text}");
+        }
+        assert!(!names().assigned_in("password.example.com:443", Signs::EqualsOrColon));
     }
 
     #[test]
