@@ -72,8 +72,8 @@ fn is_plain(name: &str) -> bool {
 /// Scrubs a URL, absolute or relative: user and password go, path, query and
 /// fragment are scrubbed.
 ///
-/// Text that is no URL of the web (it holds a space or a control character, a
-/// host that is none, or is of another form, such as `mailto:`) is replaced
+/// Text that is no URL of the web (it holds a space or a control character, no
+/// host after `//` or one that is none, or is of another form, such as `mailto:`) is replaced
 /// wholly.
 pub(crate) fn url(edit: &mut Edit<'_, '_>, part: Range<usize>, names: &Names) {
     let value = edit.part(part.clone());
@@ -86,7 +86,9 @@ pub(crate) fn url(edit: &mut Edit<'_, '_>, part: Range<usize>, names: &Names) {
         value[..query_string].split_at(origin_bytes(&value[..query_string]));
     let first_segment = path_string.split('/').next().unwrap_or_default();
     let is_text = value.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
-    let Some(user) = user(origin).filter(|_| !is_text && !first_segment.contains(':')) else {
+    // Browsers skip further slashes and take what follows for the authority.
+    let is_web = !is_text && !first_segment.contains(':') && !origin.ends_with("//");
+    let Some(user) = user(origin).filter(|_| is_web) else {
         // `about:` says that there was no page; it carries nothing.
         if !value.strip_prefix("about:").is_some_and(is_plain) {
             edit.redact(part);
@@ -325,6 +327,8 @@ mod tests {
             r"https:\\alice:s3cret@example.com",
             "https:/alice:s3cret@example.com",
             "https://alice:s3/cret@example.com",
+            "https:///alice:s3cret@example.com/",
+            "///alice:s3cret@example.com/",
             "https://alice:s3?cret@example.com",
             "about:blank?token=x",
         ] {
