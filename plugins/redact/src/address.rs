@@ -103,6 +103,17 @@ impl std::fmt::Write for AddressText {
     }
 }
 
+/// Tells whether `text` is nothing but addresses, as [`Prefixes::list`] cuts
+/// them.
+pub(crate) fn is_list(text: &str) -> bool {
+    // Nearly every other text is settled by its first byte.
+    let first = text.as_bytes().first();
+    first.is_some_and(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'[' | b'"'))
+        && text
+            .split(',')
+            .all(|element| parse_with_port(element.trim()).is_some())
+}
+
 /// Parses `192.0.2.7`, `192.0.2.7:443`, `2001:db8::1`, `[2001:db8::1]` and
 /// `[2001:db8::1]:443`, in double quotes or not, with a zone (`%eth0`) or not.
 fn parse_with_port(element: &str) -> Option<IpAddr> {

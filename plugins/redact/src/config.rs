@@ -8,7 +8,7 @@ use crate::memo::Memo;
 use crate::names::Names;
 
 /// Parameters whose values are secrets or name a person.
-const PARAMETERS: [&str; 28] = [
+const PARAMETERS: [&str; 32] = [
     "*token*",
     "*password*",
     "*passwd*",
@@ -17,6 +17,9 @@ const PARAMETERS: [&str; 28] = [
     "*credential*",
     "*session*",
     "*apikey",
+    "*accesskey*",
+    "*privatekey*",
+    "*pwd*",
     "*email*",
     "auth",
     "authorization",
@@ -26,10 +29,11 @@ const PARAMETERS: [&str; 28] = [
     "key",
     "mail",
     "otp",
+    "pass",
+    "passcode",
     "passphrase",
-    "phone",
+    "phone*",
     "pin",
-    "pwd",
     "saml_request",
     "saml_response",
     "sid",
@@ -234,6 +238,13 @@ mod tests {
             "key",
             "auth",
             "X-Amz-Signature",
+            "pass",
+            "passcode",
+            "userPwd",
+            "access_key",
+            "AWSAccessKeyId",
+            "private_key",
+            "phone_number",
         ] {
             assert!(rules.parameters.contains_encoded(name.as_bytes()), "{name}");
         }
@@ -254,7 +265,16 @@ mod tests {
         ] {
             assert!(!rules.headers.contains(name.as_bytes()), "{name}");
         }
-        for name in ["page", "q", "v", "utm_source", "width", "id", "lang"] {
+        for name in [
+            "page",
+            "q",
+            "v",
+            "utm_source",
+            "width",
+            "id",
+            "lang",
+            "compass",
+        ] {
             assert!(
                 !rules.parameters.contains_encoded(name.as_bytes()),
                 "{name}"

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::address::Prefixes;
+use crate::address::{self, Prefixes};
 use crate::edit::{Edit, pieces};
 use crate::memo::Memo;
-use crate::names::{Names, Signs};
+use crate::names::{Names, Signs, decode_fully};
 use crate::url;
 
 /// The cookies whose values stay.
@@ -67,7 +67,7 @@ pub(crate) struct Rules {
 
 /// Headers that hold the viewer's address, perhaps with a port, or a list of
 /// addresses. In lower case.
-const ADDRESS_HEADERS: [&str; 9] = [
+const ADDRESS_HEADERS: [&str; 11] = [
     "cf-connecting-ip",
     "client-ip",
     "cloudfront-viewer-address",
@@ -76,6 +76,8 @@ const ADDRESS_HEADERS: [&str; 9] = [
     "x-client-ip",
     "x-cluster-client-ip",
     "x-forwarded-for",
+    "x-original-forwarded-for",
+    "x-originating-ip",
     "x-real-ip",
 ];
 
@@ -89,6 +91,10 @@ const URL_HEADERS: [&str; 4] = [
 
 /// Starts of values that are credentials whatever the header is called.
 const CREDENTIAL_SCHEMES: [&str; 3] = ["bearer ", "basic ", "digest "];
+
+/// The longest name of an empty cookie that is taken for a name: what is longer
+/// may be a value in base64, which ends with `=` too.
+const MAX_EMPTY_NAME_BYTES: usize = 10;
 
 impl Rules {
     /// Replaces the values of all cookies that are not kept in the value of a
@@ -107,6 +113,12 @@ impl Rules {
                 }
                 continue;
             };
+            // `c2VjcmV0dG9rZW4=` is a value without a name.
+            let is_padding = value.bytes().all(|byte| byte == b'=');
+            if is_padding && name.len() > MAX_EMPTY_NAME_BYTES && !self.cookies.contains(name) {
+                edit.redact(cookie);
+                continue;
+            }
             let is_kept = value.is_empty()
                 || self.cookies.contains(name)
                     && !self.parameters.assigned_in(value, Signs::EqualsOrColon);
@@ -126,21 +138,65 @@ impl Rules {
             if text[line.clone()].ends_with('\r') {
                 line.end -= 1;
             }
-            let bytes = &text.as_bytes()[line.clone()];
-            let name = &bytes[..memchr(b':', bytes).unwrap_or(0)];
-            let headers = &self.headers;
-            let treatment = self.treatments.get(name, || Treatment::of(name, headers));
-            if treatment == Treatment::NoHeader {
-                if !bytes.is_empty() {
-                    edit.redact(line);
-                }
-                continue;
-            }
-            let value = without_space(text, line.start + name.len() + 1..line.end);
-            if !value.is_empty() {
+            if hides_control(&text.as_bytes()[line.clone()]) {
+                self.encoded_lines(edit, line);
+            } else if let Some((treatment, value)) = self.line(edit, line) {
                 self.header(edit, treatment, value);
             }
         }
+    }
+
+    /// Scrubs headers between which line ends are percent-encoded: a block with
+    /// a byte that is not UTF-8 comes so, because it cannot be decoded.
+    ///
+    /// A value with an escape is replaced, since it may hide a secret. Where it
+    /// hides another control character, so is everything behind it.
+    fn encoded_lines(&mut self, edit: &mut Edit<'_, '_>, part: Range<usize>) {
+        let text = edit.part(0..part.end);
+        let mut next = Some(part.start);
+        while let Some(start) = next {
+            let rest = &text.as_bytes()[start..part.end];
+            let length = find_escape(rest, *b"%0A");
+            next = length.map(|length| start + length + 3);
+            let mut line = start..length.map_or(part.end, |length| start + length);
+            let bytes = &text.as_bytes()[line.clone()];
+            if let [.., b'%', b'0', b'd' | b'D'] = bytes {
+                line.end -= 3;
+            }
+            let Some((treatment, value)) = self.line(edit, line) else {
+                continue;
+            };
+            let bytes = &text.as_bytes()[value.clone()];
+            if hides_control(bytes) {
+                return edit.redact(value.start..part.end);
+            } else if memchr(b'%', bytes).is_some() {
+                edit.redact(value);
+            } else {
+                self.header(edit, treatment, value);
+            }
+        }
+    }
+
+    /// Returns what is to be done with the value of a line, and the value.
+    /// Nothing where there is none, or the line is no header and was replaced.
+    fn line(
+        &mut self,
+        edit: &mut Edit<'_, '_>,
+        line: Range<usize>,
+    ) -> Option<(Treatment, Range<usize>)> {
+        let text = edit.part(0..line.end);
+        let bytes = &text.as_bytes()[line.clone()];
+        let name = &bytes[..memchr(b':', bytes).unwrap_or(0)];
+        let headers = &self.headers;
+        let treatment = self.treatments.get(name, || Treatment::of(name, headers));
+        if treatment == Treatment::NoHeader {
+            if !bytes.is_empty() {
+                edit.redact(line);
+            }
+            return None;
+        }
+        let value = without_space(text, line.start + name.len() + 1..line.end);
+        (!value.is_empty()).then_some((treatment, value))
     }
 
     fn header(&self, edit: &mut Edit<'_, '_>, treatment: Treatment, value: Range<usize>) {
@@ -149,6 +205,7 @@ impl Rules {
             Treatment::Cookies => self.cookies(edit, value),
             Treatment::Addresses => self.prefixes.list(edit, value),
             Treatment::Url if !is_credential(text) => url::url(edit, value, &self.parameters),
+            Treatment::Look if address::is_list(text) => self.prefixes.list(edit, value),
             Treatment::Look
                 if !is_credential(text)
                     && !self.parameters.assigned_in(text, Signs::EqualsOrColon) => {}
@@ -171,7 +228,8 @@ pub(crate) enum Treatment {
     Addresses,
     /// It is scrubbed as a URL.
     Url,
-    /// It is replaced if it looks like a secret, or holds one.
+    /// It is replaced if it looks like a secret or holds one, and cut if it is
+    /// a list of addresses.
     Look,
 }
 
@@ -202,6 +260,23 @@ fn without_space(text: &str, part: Range<usize>) -> Range<usize> {
     let bytes = &text.as_bytes()[part.clone()];
     let spaces = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
     part.start + spaces.count()..part.end
+}
+
+/// Tells whether an escape in `text` stands for a control character other than
+/// a tab, however often it was encoded.
+fn hides_control(text: &[u8]) -> bool {
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    memchr(b'%', text).is_some() && {
+        let mut decoded = Vec::with_capacity(text.len());
+        decode_fully(text, &mut decoded);
+        decoded.iter().any(is_control)
+    }
+}
+
+/// Returns where the first `escape` of `text` is, letter case aside.
+fn find_escape(text: &[u8], escape: [u8; 3]) -> Option<usize> {
+    text.windows(escape.len())
+        .position(|window| window.eq_ignore_ascii_case(&escape))
 }
 
 /// Tells whether the name of a header may have this byte.
@@ -287,6 +362,14 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_ends_like_base64_is_no_name() {
+        assert_eq!(cookies("c2VjcmV0dG9rZW4="), "REDACTED");
+        assert_eq!(cookies("a=1; c2VjcmV0dG9rZQ=="), "a=REDACTED; REDACTED");
+        assert_eq!(cookies("_ga_measurement="), "_ga_measurement=");
+        assert_eq!(cookies("JSESSIONID="), "JSESSIONID=");
+    }
+
+    #[test]
     fn a_block_of_headers_keeps_its_names_and_lines() {
         let block = "Host:www.example.com\nAuthorization:Bearer abc\nX-Api-Key:k\nAccept:*/*\n";
         assert_eq!(
@@ -318,11 +401,63 @@ mod tests {
     }
 
     #[test]
+    fn addresses_under_unlisted_names_are_cut() {
+        assert_eq!(
+            headers("X-Peer:203.0.113.7\nX-Hops: [2001:db8:1:2::9]:443, 203.0.113.7"),
+            "X-Peer:203.0.113.0\nX-Hops: 2001:db8:1::, 203.0.113.0"
+        );
+        assert_eq!(
+            headers("X-Original-Forwarded-For:alice, 203.0.113.7\nX-Originating-IP:[203.0.113.7]"),
+            "X-Original-Forwarded-For:REDACTED, 203.0.113.0\nX-Originating-IP:203.0.113.0"
+        );
+        for block in [
+            "X-A:203.0.113.7 b",
+            "Age:12",
+            "Date:a, 203.0.113.7",
+            "X-Time:12:30",
+        ] {
+            assert_eq!(headers(block), block);
+        }
+    }
+
+    #[test]
     fn a_line_that_is_no_header_is_replaced() {
         assert_eq!(headers("Host:a\nabc\n"), "Host:a\nREDACTED\n");
         assert_eq!(headers("a b:c\r\n"), "REDACTED\r\n");
         assert_eq!(headers(":path:/x"), "REDACTED");
         assert_eq!(headers(""), "");
+    }
+
+    #[test]
+    fn a_block_that_stayed_encoded_is_scrubbed_line_by_line() {
+        // So it comes where a value is not UTF-8: the parser undoes nothing.
+        assert_eq!(
+            headers(
+                "Host:www.example.com%0ACookie:sid=abc; theme=dark%0d%0a\
+                 X-Forwarded-For:203.0.113.7%0AX-Name:Andr%E9%0Aabc%0A"
+            ),
+            "Host:www.example.com%0ACookie:sid=REDACTED; theme=dark%0d%0a\
+             X-Forwarded-For:203.0.113.0%0AX-Name:REDACTED%0AREDACTED%0A"
+        );
+        // What an escape may hide there is not searched for.
+        assert_eq!(
+            headers("Cookie:theme=dark%3B%20sid=abc%0AX-Custom:Bearer%20abc%E9%0A"),
+            "Cookie:REDACTED%0AX-Custom:REDACTED%0A"
+        );
+    }
+
+    #[test]
+    fn a_value_with_a_control_character_takes_the_rest_with_it() {
+        assert_eq!(
+            headers("Host:a\nX-Custom:a%250ACookie: sid=abc%0AAccept:b\nAccept:c"),
+            "Host:a\nX-Custom:REDACTED\nAccept:c"
+        );
+    }
+
+    #[test]
+    fn an_escape_in_a_block_that_was_decoded_is_one_of_the_value() {
+        let block = "X-Path:/a%20b%E9\nAccept:*/*";
+        assert_eq!(headers(block), block);
     }
 
     #[test]
