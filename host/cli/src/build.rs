@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::files::write_whole;
 use serde::Deserialize;
 use wit_component::{ComponentEncoder, DecodedWasm};
 
@@ -180,10 +181,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|source| file(parent, source))?;
     }
-    let temporary = path.with_extension(format!("wasm.{}", std::process::id()));
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(|source| file(path, source))
+    write_whole(path, bytes).map_err(|source| file(path, source))
 }
 
 fn file(path: &Path, source: std::io::Error) -> BuildError {

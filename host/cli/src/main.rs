@@ -7,6 +7,7 @@
 mod build;
 mod commands;
 mod exit;
+mod files;
 mod project;
 mod text;
 

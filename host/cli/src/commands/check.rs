@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::exit;
 use crate::project::{Project, ProjectArgs};
+use crate::{exit, text};
 
 /// Check everything that can be known before running
 ///
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         exit::outln!(
             "ok  plugin      {} {}: reads {}; makes {}",
             canopy_batch::Stage::name(plugin),
-            plugin.descriptor().version,
+            text::printable(&plugin.descriptor().version),
             columns(
                 plugin
                     .inputs()

@@ -1,6 +1,9 @@
 //! The chain is edited by `canopy plugin`: what it adds, shows and removes, and
 //! what it leaves alone.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::support::{Project, fixture, plugin};
@@ -223,4 +226,50 @@ fn a_plugin_is_built_from_its_folder_and_comes_in() {
         .canopy(&["plugin", "build", "nowhere"])
         .exits(1)
         .says(&["nowhere", "Cargo.toml"]);
+}
+
+#[test]
+fn canopy_toml_stays_the_file_it_is() {
+    let project = Project::new();
+    let file = project.write("ours.toml", "[clickhouse]\npassword = \"secret\"\n");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("ours.toml", project.path("canopy.toml")).unwrap();
+    project
+        .canopy(&["plugin", "add", "normalize-path"])
+        .exits(0);
+    assert!(project.path("canopy.toml").is_symlink());
+    assert!(project.read("ours.toml").contains("normalize-path"));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_a_plugin_says_of_itself_cannot_steer_the_terminal() {
+    let project = Project::new();
+    let mut component = std::fs::read(plugin("normalize-path")).unwrap();
+    let path = plugin("normalize-path");
+    let info = project.canopy(&["plugin", "info", "--json", path.to_str().unwrap()]);
+    let json = info.exits(0).json();
+    for text in ["version", "summary"] {
+        let text = json[text].as_str().unwrap().as_bytes();
+        // Not in the contract's name, which has a version too.
+        let found: Vec<usize> = memchr::memmem::find_iter(&component, text)
+            .filter(|&at| component[at - 1] != b'@')
+            .collect();
+        assert!(!found.is_empty());
+        for at in found {
+            component[at] = 0x1b;
+        }
+    }
+    project.write("steers.wasm", component);
+    for args in [
+        &["plugin", "info", "steers.wasm"][..],
+        &["plugin", "add", "steers.wasm", "--name", "steers"],
+        &["plugin", "list"],
+        &["check", "--offline"],
+    ] {
+        let ran = project.canopy(args).exits(0);
+        assert!(!ran.stdout.contains('\x1b'), "{args:?}: {ran:#?}");
+        assert!(ran.stdout.contains("\\u{1b}"), "{args:?}: {ran:#?}");
+    }
 }

@@ -12,8 +12,9 @@ use canopy_pipeline::{Chain, Lock, Settings, settings};
 use canopy_runtime::{Host, Plugin};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
-use crate::exit;
+use crate::files::write_whole;
 use crate::project::{ProjectArgs, first_party, first_party_names};
+use crate::{exit, text};
 
 /// Add a plugin to the chain, or pin it anew
 ///
@@ -110,9 +111,7 @@ impl File {
     }
 
     fn write(&self) -> Result<()> {
-        let unfinished = self.path.with_extension("toml.part");
-        std::fs::write(&unfinished, self.document.to_string())
-            .and_then(|()| std::fs::rename(&unfinished, &self.path))
+        write_whole(&self.path, self.document.to_string().as_bytes())
             .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
@@ -271,8 +270,8 @@ fn added(plugin: &Plugin, lock: &Lock) -> String {
     let mut out = format!(
         "added {} {}: {}\n",
         plugin.name(),
-        plugin.descriptor().version,
-        plugin.descriptor().summary
+        text::printable(&plugin.descriptor().version),
+        text::printable(&plugin.descriptor().summary)
     );
     out.push_str(&super::info::columns(plugin));
     if let Some(locked) = lock.get(plugin.name()) {

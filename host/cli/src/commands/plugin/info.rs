@@ -72,7 +72,7 @@ pub(crate) fn list(args: ListArgs) -> Result<u8> {
         .map(|(entry, locked)| match locked {
             Some(locked) => vec![
                 entry.name.clone(),
-                locked.version.clone(),
+                text::printable(&locked.version),
                 few(&locked.inputs),
                 few(&locked.outputs),
                 locked.sha256.chars().take(12).collect(),
@@ -149,7 +149,7 @@ pub(crate) fn info(args: InfoArgs) -> Result<u8> {
         out,
         "{} {}: {}",
         descriptor.name,
-        descriptor.version,
+        text::printable(&descriptor.version),
         text::printable(&descriptor.summary)
     );
     let _ = writeln!(
