@@ -111,9 +111,9 @@ pub(crate) fn printable(text: &str) -> String {
     escaped(text, char::is_control)
 }
 
-/// As [`printable`], but lines stay lines.
+/// As [`printable`], but lines stay lines and tabs tabs.
 pub(crate) fn printable_lines(text: &str) -> String {
-    escaped(text, |c| c.is_control() && c != '\n')
+    escaped(text, |c| c.is_control() && c != '\n' && c != '\t')
 }
 
 fn escaped(text: &str, steers: impl Fn(char) -> bool) -> String {
