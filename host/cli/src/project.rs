@@ -82,11 +82,11 @@ impl Project {
         for warning in settings.warnings() {
             eprintln!("warning: {warning}");
         }
-        if args.clickhouse.is_some() {
-            settings.clickhouse.url = args.clickhouse.clone();
-        } else if args.store.is_some() {
-            // What the file says of its server does not count for a store.
+        if args.clickhouse.is_some() || args.store.is_some() {
+            // What the file says of its own server does not count for another,
+            // which least of all gets the password.
             settings.clickhouse = ClickHouseSettings {
+                url: args.clickhouse.clone(),
                 ttl_days: settings.clickhouse.ttl_days,
                 ..ClickHouseSettings::default()
             };
@@ -159,9 +159,9 @@ impl Project {
                 "the embedded database is always called `{DEFAULT_DATABASE}`: leave `database` out, or name a server with --clickhouse"
             );
         }
-        std::fs::create_dir_all(&self.store)
-            .with_context(|| format!("cannot make {}", self.store.display()))?;
-        let store = self.store.canonicalize()?;
+        // The store makes its folder, for its owner alone; the engine starts in it.
+        let store = std::path::absolute(&self.store)
+            .with_context(|| format!("cannot find {}", self.store.display()))?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let library = self.library()?.canonicalize()?;
         let arguments: Vec<OsString> = vec![

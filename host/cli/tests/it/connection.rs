@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -160,4 +162,56 @@ fn asking_does_not_make_an_empty_database() {
     let ran = project.canopy(&["check"]).exits(0);
     assert!(ran.stdout.contains("will be made"), "{ran:#?}");
     assert!(project.has_no_store());
+}
+
+#[test]
+fn a_server_named_does_not_get_the_password_of_the_file_s_server() {
+    let project = project(
+        "[clickhouse]\nurl = \"http://127.0.0.1:1\"\nuser = \"writer\"\npassword = \"secret\"\ndatabase = \"logs\"\n",
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let request = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    project.run(&["--clickhouse", &url, "a.log"]).exits(1);
+    let request = request.join().unwrap();
+    assert!(request.contains("version()"), "{request}");
+    for word in ["writer", "secret", "logs"] {
+        assert!(!request.contains(word), "`{word}` in {request}");
+    }
+}
+
+#[test]
+fn a_store_is_its_owner_s_alone() {
+    let project = project("");
+    project.run(&["a.log"]).exits(0);
+    let store = project.path("canopy-data");
+    assert_private(&store);
+    let mut folders = vec![store.join("data")];
+    while let Some(folder) = folders.pop() {
+        assert_private(&folder);
+        for file in std::fs::read_dir(&folder).unwrap() {
+            let file = file.unwrap();
+            match file.file_type().unwrap() {
+                kind if kind.is_dir() => folders.push(file.path()),
+                kind if kind.is_file() => assert_private(&file.path()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Fails where others than its owner may do anything with a file. One that is
+/// gone meanwhile is the database's own business.
+#[track_caller]
+fn assert_private(path: &Path) {
+    if let Ok(metadata) = std::fs::metadata(path) {
+        let mode = metadata.permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{mode:o}: {}", path.display());
+    }
 }
