@@ -1,7 +1,6 @@
 //! `canopy demo`
 
-use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +11,7 @@ use canopy_traffic::{Generator, Incident, IncidentKind, Malformed, Pace, geo};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::files::write_whole;
 use crate::project::{Project, ProjectArgs, first_party};
 use crate::{exit, text};
 
@@ -41,24 +41,29 @@ pub(crate) struct Args {
 /// up before `redact` cuts it.
 const PLUGINS: [&str; 4] = ["normalize-path", "edge-location", "geo-tag", "redact"];
 
+/// How the demo's canopy.toml begins.
+const HEADER: &str =
+    "# The demo's chain, written by `canopy demo`. Paths are relative to this file.";
+
 /// How much time the traffic spans; it ends now.
 const WINDOW: Duration = Duration::from_secs(3_600);
 
 pub(crate) async fn run(args: Args) -> Result<u8> {
     let folder = args.folder.as_path();
+    let config = folder.join(settings::FILE_NAME);
+    refuse_another_project(&config)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let log = folder.join(format!("access-{}.log.gz", args.lines));
     if log.exists() {
         exit::outln!("traffic      {} from an earlier demo", log.display());
     } else {
-        write_whole(&log, &traffic(args.lines)?)?;
+        write(&log, &traffic(args.lines)?)?;
         exit::outln!(
             "traffic      {}: {} lines over an hour, with an error burst, a cache-miss storm and a bot flood",
             log.display(),
             text::count(args.lines)
         );
     }
-    let config = folder.join(settings::FILE_NAME);
     chain(folder, &config)?;
 
     let project = Project::open(&ProjectArgs {
@@ -81,6 +86,21 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         bail!("the books do not balance: please report this");
     }
     Ok(exit::DONE)
+}
+
+/// Fails where canopy.toml is not the demo's own, which would be lost.
+fn refuse_another_project(config: &Path) -> Result<()> {
+    let text = match std::fs::read(config) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        text => text.with_context(|| format!("cannot read {}", config.display()))?,
+    };
+    if !text.starts_with(HEADER.as_bytes()) {
+        bail!(
+            "{} is not the demo's: give the demo a folder of its own with --folder",
+            config.display()
+        );
+    }
+    Ok(())
 }
 
 /// An hour of traffic ending now, with three incidents and a few damaged
@@ -124,8 +144,8 @@ fn traffic(lines: u64) -> Result<Vec<u8>> {
 fn chain(folder: &Path, config: &Path) -> Result<()> {
     let cities = folder.join("city.mmdb");
     let networks = folder.join("asn.mmdb");
-    write_whole(&cities, &geo::city_database())?;
-    write_whole(&networks, &geo::asn_database())?;
+    write(&cities, &geo::city_database())?;
+    write(&networks, &geo::asn_database())?;
     let mut components = Vec::new();
     for name in PLUGINS {
         match first_party(name) {
@@ -136,10 +156,7 @@ fn chain(folder: &Path, config: &Path) -> Result<()> {
         }
     }
     let wanted = toml(&components);
-    let current = std::fs::read_to_string(config).unwrap_or_default();
-    if current != wanted {
-        write_whole(config, wanted.as_bytes())?;
-    }
+    write(config, wanted.as_bytes())?;
     let settings = Settings::read(config)?;
     let mut lock = Lock::read(folder)?;
     let before = lock.clone();
@@ -151,8 +168,8 @@ fn chain(folder: &Path, config: &Path) -> Result<()> {
         exit::outln!(
             "plugin       {} {}: {}",
             canopy_batch::Stage::name(plugin),
-            plugin.descriptor().version,
-            plugin.descriptor().summary
+            text::printable(&plugin.descriptor().version),
+            text::printable(&plugin.descriptor().summary)
         );
     }
     Ok(())
@@ -160,9 +177,7 @@ fn chain(folder: &Path, config: &Path) -> Result<()> {
 
 /// The demo's canopy.toml.
 fn toml(components: &[(&str, PathBuf)]) -> String {
-    let mut out = String::from(
-        "# The demo's chain, written by `canopy demo`. Paths are relative to this file.\n",
-    );
+    let mut out = format!("{HEADER}\n");
     for (name, path) in components {
         out.push_str(&format!(
             "\n[[plugin]]\nname = {}\nsource = {}\n",
@@ -176,14 +191,10 @@ fn toml(components: &[(&str, PathBuf)]) -> String {
     out
 }
 
-/// Writes a file whole or not at all, and only where it would change.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file only where it would change.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let unfinished = path.with_extension("part");
-    File::create(&unfinished)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    write_whole(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

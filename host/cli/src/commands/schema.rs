@@ -1,6 +1,6 @@
 //! `canopy schema`
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use canopy_batch::Column;
 use canopy_clickhouse::ClickHouse;
 use canopy_clickhouse::schema::{self, Change, SchemaSettings};
@@ -64,6 +64,7 @@ pub(crate) async fn apply(
     new_columns: &[Column],
 ) -> Result<Vec<Change>> {
     let settings = settings(project)?;
+    refuse_lost_table(clickhouse, &settings).await?;
     let mut changes = schema::apply(clickhouse, &settings)
         .await
         .context("cannot bring the schema up to date")?;
@@ -73,6 +74,39 @@ pub(crate) async fn apply(
             .context("cannot add the plugins' columns")?,
     );
     Ok(changes)
+}
+
+/// Fails where the table of log lines is gone and the ledger is not: records
+/// that it has as stored would not be stored again, and be nowhere.
+async fn refuse_lost_table(clickhouse: &ClickHouse, settings: &SchemaSettings) -> Result<()> {
+    let database = schema::current(clickhouse, settings)
+        .await
+        .context("cannot look at the tables")?;
+    let has = |name: &str| database.tables.contains_key(name);
+    if has(schema::LOGS) || !has(schema::LEDGER) {
+        return Ok(());
+    }
+    #[derive(serde::Deserialize)]
+    struct Known {
+        records: u64,
+    }
+    let name = &settings.database;
+    let (logs, ledger) = (schema::LOGS, schema::LEDGER);
+    let known: Vec<Known> = clickhouse
+        .query_rows(&format!(
+            "SELECT sum(inserted_records) AS records FROM {ledger} WHERE state = 'done'"
+        ))
+        .await
+        .context("cannot read the ledger")?;
+    match known.first() {
+        Some(Known { records }) if *records > 0 => bail!(
+            "the table {name}.{logs} is missing, but the ledger has {} records in it, which \
+             would not be stored again: restore the table, or begin anew with `canopy query \
+             \"DROP TABLE {name}.{ledger} SYNC\"`",
+            crate::text::count(*records)
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn settings(project: &Project) -> Result<SchemaSettings> {

@@ -134,6 +134,41 @@ fn the_schema_is_shown_applied_once_and_left_alone_after() {
 }
 
 #[test]
+fn a_table_dropped_without_its_ledger_is_told() {
+    let project = filled();
+    let path = fixture("real-time-all.log");
+    let run = || project.run(&[path.to_str().unwrap()]);
+    let drop_table = |name: &str| {
+        let sql = format!("DROP TABLE {name} SYNC");
+        project.canopy(&["query", &sql]).exits(0);
+    };
+    drop_table("cloudfront_logs");
+    // What the ledger knows would count as stored and be nowhere.
+    run().exits(1).says(&[
+        "canopy.cloudfront_logs is missing",
+        "4 records",
+        "DROP TABLE canopy.ledger",
+    ]);
+    project.canopy(&["schema", "apply"]).exits(1);
+    drop_table("ledger");
+    assert_eq!(run().exits(0).books()[1], 4);
+    assert_eq!(project.stored().0, 4);
+}
+
+#[test]
+fn the_demo_leaves_another_project_alone() {
+    let project = Project::new();
+    let mine = "# mine\n[logs]\nsampling-rate = 10\n";
+    project.write("canopy.toml", mine);
+    project
+        .canopy(&["demo", "--folder", ".", "--lines", "10"])
+        .exits(1)
+        .says(&["canopy.toml", "--folder"]);
+    assert_eq!(project.read("canopy.toml"), mine);
+    assert!(!project.path("city.mmdb").exists());
+}
+
+#[test]
 fn check_names_everything_it_looked_at() {
     let project = filled();
     project
