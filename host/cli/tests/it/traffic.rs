@@ -156,7 +156,7 @@ fn the_demo_runs_and_a_second_one_adds_nothing() {
         assert!(first.contains(words), "no `{words}` in {first}");
     }
     let second = demo();
-    assert!(second.contains("already stored"), "{second}");
+    assert!(second.contains("already read"), "{second}");
     let requests = |text: &str| {
         let line = text
             .lines()

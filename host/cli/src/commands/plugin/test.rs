@@ -131,6 +131,9 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     Ok(exit::DONE)
 }
 
+/// From how many rows on the time of a batch tells that of a full one.
+const MIN_TELLING_ROWS: usize = 500;
+
 /// Says what the batch cost beside what it may, and whether that is close.
 fn cost(took: Duration, records: usize, memory_bytes: u64, limits: &Limits) -> String {
     // What `canopy run` gives a plugin at once.
@@ -140,20 +143,31 @@ fn cost(took: Duration, records: usize, memory_bytes: u64, limits: &Limits) -> S
     let time_share = full.as_secs_f64() / limits.deadline.as_secs_f64();
     let memory_share = memory_bytes as f64 / limits.memory_bytes as f64;
     let mut out = format!(
-        "{} ns/row: {} for these {} rows, about {} for a full batch of {} ({} of its deadline of {})\n\
-         {} of memory ({} of its {})",
+        "{} ns/row: {} for these {} rows",
         text::count((took.as_nanos() / records as u128) as u64),
         text::duration(took),
         text::count(records as u64),
-        text::duration(full),
-        text::count(MAX_BATCH_ROWS as u64),
-        text::percent(time_share, 1.0),
-        text::duration(limits.deadline),
+    );
+    // A first call's fixed costs say nothing about a full batch.
+    let tells = records >= MIN_TELLING_ROWS;
+    if tells {
+        out.push_str(&format!(
+            ", about {} for a full batch of {} ({} of its deadline of {})",
+            text::duration(full),
+            text::count(MAX_BATCH_ROWS as u64),
+            text::percent(time_share, 1.0),
+            text::duration(limits.deadline),
+        ));
+    } else {
+        out.push_str(", too few to say what a full batch takes");
+    }
+    out.push_str(&format!(
+        "\n{} of memory ({} of its {})",
         text::bytes(memory_bytes),
         text::percent(memory_share, 1.0),
         text::bytes(limits.memory_bytes),
-    );
-    if time_share > 0.5 {
+    ));
+    if tells && time_share > 0.5 {
         out.push_str("\nclose to its deadline: make it faster, or raise limits.deadline");
     }
     if memory_share > 0.5 {
