@@ -2,6 +2,8 @@
 
 use super::EngineError;
 use crate::server::{DEFAULT_DATABASE, Server};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -35,6 +37,17 @@ impl Files {
             lock: store.join("engine.lock"),
             log: store.join("engine.log"),
         }
+    }
+
+    /// Whether an engine holds the store.
+    fn is_locked(&self) -> bool {
+        let Ok(lock) = std::fs::File::open(&self.lock) else {
+            return false;
+        };
+        // Shared, so that those who look do not take each other for an engine;
+        // one that starts at this moment tries again. Closing releases it.
+        let taken = flock(&lock, FlockOperation::NonBlockingLockShared);
+        taken == Err(Errno::WOULDBLOCK)
     }
 }
 
@@ -90,9 +103,13 @@ impl Endpoint {
         }
     }
 
-    /// Whether the engine that wrote this answers: the password shows that it is
-    /// not another process at the same port.
-    pub(super) async fn is_live(&self) -> bool {
+    /// Whether the engine that wrote this answers. The file of one that was
+    /// killed stays behind, and its port may be another process's by now: that
+    /// one is not asked, since no engine holds the store's lock.
+    pub(super) async fn is_live(&self, files: &Files) -> bool {
+        if !files.is_locked() {
+            return false;
+        }
         let ping = async {
             let mut stream = TcpStream::connect(self.address).await?;
             let request = format!(

@@ -7,7 +7,7 @@ use super::library::Library;
 use super::repair::forget_lost_blocks;
 use super::request::Credentials;
 use crate::server::{DEFAULT_DATABASE, Server};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -108,7 +108,8 @@ pub async fn serve(settings: ServeSettings) -> Result<Stopped, EngineError> {
 }
 
 impl Engine {
-    /// Locks the store, loads the library, opens the data and listens.
+    /// Locks the store, loads the library, opens the data and listens. Files
+    /// that this process makes from now on are its owner's alone (umask 077).
     ///
     /// # Errors
     ///
@@ -123,9 +124,15 @@ impl Engine {
                 address: settings.listen,
             });
         }
+        // What the database writes is for the owner of the store alone, whatever
+        // the mode of a folder that was there before.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let store = create(&settings.store)?;
         let files = Files::of(&store);
         let lock = lock(&files).await?;
+        // The address of an engine that was killed: whoever waits for this one
+        // must not take what listens there now for it.
+        let _ = std::fs::remove_file(&files.endpoint);
         let forgotten_blocks = recover(&files, &lock)?;
         let library = tokio::task::spawn_blocking({
             let (path, data) = (settings.library.clone(), files.data.clone());
@@ -259,7 +266,7 @@ async fn lock(files: &Files) -> Result<File, EngineError> {
         }
         let endpoint = Endpoint::read(&files.endpoint);
         if let Some(endpoint) = endpoint
-            && (endpoint.is_live().await || tokio::time::Instant::now() > deadline)
+            && (endpoint.is_live(files).await || tokio::time::Instant::now() > deadline)
         {
             return Err(EngineError::Served {
                 store: files.lock.with_file_name(""),

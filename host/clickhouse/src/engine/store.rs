@@ -88,7 +88,7 @@ impl Store {
             .into_iter()
             .flatten()
         {
-            if endpoint.is_live().await {
+            if endpoint.is_live(&files).await {
                 let server = endpoint.server();
                 *known = Some(endpoint);
                 return Ok(server);
@@ -100,12 +100,6 @@ impl Store {
         Ok(server)
     }
 
-    /// Returns the server of the engine that runs, without starting one.
-    pub async fn running(&self) -> Option<Server> {
-        let endpoint = Endpoint::read(&Files::of(&self.0.folder).endpoint)?;
-        endpoint.is_live().await.then(|| endpoint.server())
-    }
-
     async fn start(&self, files: &Files) -> Result<Endpoint, EngineError> {
         let mut child = self.spawn(files)?;
         let deadline = Instant::now() + READY_TIME;
@@ -115,7 +109,7 @@ impl Store {
             // ends, and theirs will do.
             let ended = child.try_wait().ok().flatten();
             if let Some(endpoint) = Endpoint::read(&files.endpoint)
-                && endpoint.is_live().await
+                && endpoint.is_live(files).await
             {
                 reap(child);
                 return Ok(endpoint);

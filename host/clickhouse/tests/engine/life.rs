@@ -2,6 +2,7 @@
 
 use crate::support::{TestStore, command};
 use canopy_clickhouse::engine::{EngineCommand, EngineError, Store};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -101,7 +102,7 @@ async fn a_signal_ends_it_after_the_running_request() {
     wait_for("the end of the engine", || !is_alive(pid)).await;
     let log = std::fs::read_to_string(store.folder.path().join("engine.log")).unwrap();
     assert!(log.contains("stopped: Signal"), "{log}");
-    assert!(store.store.running().await.is_none());
+    assert!(store.endpoint().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,12 +120,9 @@ async fn the_process_ends_in_good_order_and_refuses_to_be_two() {
         command(folder.path(), Duration::from_secs(60)),
     )
     .unwrap();
-    let mut server = None;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while server.is_none() && Instant::now() < deadline {
-        server = store.running().await;
-    }
-    let client = crate::support::Client(server.unwrap());
+    let address = folder.path().join("engine.json");
+    wait_for("the start of the engine", || address.exists()).await;
+    let client = crate::support::Client(store.server().await.unwrap());
     client.query("CREATE TABLE t (a UInt8) ORDER BY a");
     client.query("INSERT INTO t VALUES (1)");
 
@@ -151,6 +149,35 @@ async fn a_killed_engine_is_replaced() {
     let again = store.client().await;
     assert_ne!(again.0.password, client.0.password);
     assert_eq!(again.query("SELECT a FROM kept"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_at_the_port_of_a_killed_engine_is_not_taken_for_it() {
+    let store = TestStore::new();
+    let client = store.client().await;
+    store.signal(Signal::KILL);
+    // Its last thread lets go of the lock a moment after the process is dead.
+    let lock = std::fs::File::open(store.folder.path().join("engine.lock")).unwrap();
+    let is_free = || flock(&lock, FlockOperation::NonBlockingLockShared).is_ok();
+    wait_for("the end of the engine", is_free).await;
+    drop(lock);
+    // Answers whatever it is asked as an engine would. Its port is free, so the
+    // engine's file is changed to name it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().to_string();
+    let file = store.folder.path().join("engine.json");
+    let left = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, left.replace(client.address(), &port)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let again = store.client().await;
+    assert_ne!(again.address(), port);
+    assert_eq!(again.query("SELECT 1"), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
