@@ -9,6 +9,9 @@ use crate::failure::Failure;
 /// kilobytes.
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
 
+/// Data files a plugin may want.
+const MAX_DATA_FILES: usize = 64;
+
 /// How often the host has to ask a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purity {
@@ -76,7 +79,7 @@ impl Descriptor {
                 ),
             );
         }
-        if raw.version.is_empty() || raw.version.len() > 64 || !raw.version.is_ascii() {
+        if raw.version.is_empty() || raw.version.len() > 64 || !is_graphic(&raw.version) {
             return wrong(
                 "version",
                 format!("`{}` is not semver", shorten(&raw.version)),
@@ -96,24 +99,39 @@ impl Descriptor {
             Ok(_) => return wrong("config-schema", "is not a JSON object".to_owned()),
             Err(error) => return wrong("config-schema", format!("is not JSON: {error}")),
         };
+        if raw.data.len() > MAX_DATA_FILES {
+            return wrong(
+                "data",
+                format!("names {} files, at most {MAX_DATA_FILES}", raw.data.len()),
+            );
+        }
         let data: Vec<DataFile> = raw
             .data
             .into_iter()
             .map(|file| DataFile {
                 name: file.name,
-                doc: file.doc,
+                doc: shorten(&file.doc),
                 required: file.required,
             })
             .collect();
         for (index, file) in data.iter().enumerate() {
-            if file.name.is_empty() || data[..index].iter().any(|other| other.name == file.name) {
-                return wrong("data", format!("names `{}` twice or not at all", file.name));
+            if !is_data_name(&file.name) {
+                return wrong(
+                    "data",
+                    format!(
+                        "name `{}` is not letters, digits, `.`, `_` and `-` (at most 64)",
+                        shorten(&file.name)
+                    ),
+                );
+            }
+            if data[..index].iter().any(|other| other.name == file.name) {
+                return wrong("data", format!("names `{}` twice", file.name));
             }
         }
         Ok(Descriptor {
             name: raw.name,
             version: raw.version,
-            summary: raw.summary,
+            summary: shorten(&raw.summary),
             config_schema,
             data,
             purity: match raw.purity {
@@ -124,6 +142,17 @@ impl Descriptor {
     }
 }
 
+fn is_graphic(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_data_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 fn is_plugin_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
@@ -131,13 +160,25 @@ fn is_plugin_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Cuts a guest's text to what fits in a message.
+/// Cuts a guest's text to what fits in a message, and escapes what would steer
+/// a terminal or turn text around.
 pub(crate) fn shorten(text: &str) -> String {
     const MAX_CHARS: usize = 300;
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut short = String::with_capacity(text.len().min(2 * MAX_CHARS));
+    let mut chars = text.chars();
+    for character in chars.by_ref().take(MAX_CHARS) {
+        match character {
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                short.extend(character.escape_unicode());
+            }
+            character if character.is_control() => short.extend(character.escape_default()),
+            character => short.push(character),
+        }
     }
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
 }
 
 #[cfg(test)]
@@ -177,5 +218,24 @@ mod tests {
     #[test]
     fn long_text_is_cut_between_characters() {
         assert_eq!(shorten(&"é".repeat(400)).chars().count(), 301);
+    }
+
+    #[test]
+    fn text_cannot_steer_a_terminal() {
+        assert_eq!(shorten("a\u{1b}[2J\n\u{202e}b"), r"a\u{1b}[2J\n\u{202e}b");
+    }
+
+    #[test]
+    fn data_files_have_short_plain_names() {
+        for name in ["", "a b", "\u{1b}[2J", &"x".repeat(65)] {
+            let mut descriptor = raw("geo-tag", "{}");
+            descriptor.data.push(v0_1::DataFile {
+                name: name.to_owned(),
+                doc: String::new(),
+                required: false,
+            });
+            let error = Descriptor::check(descriptor).unwrap_err().to_string();
+            assert!(error.contains("at most 64"), "{error}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use wasmtime::{Store, Trap};
 
 use crate::clock::ticks;
 use crate::contract::v0_1::{self, ColumnIn, Descriptor, Guest, Output, ReadError, Schema};
+use crate::descriptor::shorten;
 use crate::failure::Failure;
 use crate::host::Loaded;
 use crate::limits::{Limits, MemoryLimiter};
@@ -258,7 +259,7 @@ fn failure(error: &wasmtime::Error, state: &GuestState, deadline: Duration) -> F
                 .iter()
                 .rev()
                 .find(|line| line.level == Level::Error)
-                .map(|line| line.message.clone()),
+                .map(|line| shorten(&line.message)),
         },
         // wasmtime keeps the type of this error to itself; its text is stable
         // within the exact version the workspace pins, and a test watches it.
@@ -266,7 +267,7 @@ fn failure(error: &wasmtime::Error, state: &GuestState, deadline: Duration) -> F
             Failure::TooMuchReturned
         }
         None => Failure::Abi {
-            message: format!("{error:#}"),
+            message: shorten(&format!("{error:#}")),
         },
     }
 }
@@ -275,18 +276,20 @@ impl From<v0_1::Error> for Failure {
     fn from(error: v0_1::Error) -> Self {
         match error {
             v0_1::Error::Config(error) => Failure::Config {
-                key: error.key,
-                message: error.message,
+                key: shorten(&error.key),
+                message: shorten(&error.message),
             },
             v0_1::Error::Data(error) => Failure::Data {
-                name: error.name,
-                message: error.message,
+                name: shorten(&error.name),
+                message: shorten(&error.message),
             },
             v0_1::Error::Input(error) => Failure::Input {
                 row: error.row,
-                message: error.message,
+                message: shorten(&error.message),
             },
-            v0_1::Error::Other(message) => Failure::Other { message },
+            v0_1::Error::Other(message) => Failure::Other {
+                message: shorten(&message),
+            },
         }
     }
 }

@@ -170,7 +170,7 @@ impl Host {
                 Failure::Config { key, message } => OpenError::Config {
                     plugin: plugin.clone(),
                     key,
-                    message: shorten(&message),
+                    message,
                 },
                 failure => configure_error(failure),
             })?;
@@ -208,6 +208,15 @@ fn columns(plugin: &str, schema: &v0_1::Schema) -> Result<Columns, OpenError> {
             return wrong(
                 "…",
                 &format!("one of {columns}; at most {MAX_COLUMNS} are taken"),
+            );
+        }
+    }
+    for input in &schema.inputs {
+        let name = &input.name;
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return wrong(
+                name,
+                "to read, which is not 1 to 64 ASCII letters, digits and signs",
             );
         }
     }

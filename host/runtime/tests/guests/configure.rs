@@ -46,6 +46,23 @@ fn what_configure_returns_as_an_error_is_told() {
 }
 
 #[test]
+fn a_message_of_the_plugin_is_cut_and_cannot_steer_a_terminal() {
+    let error = open_error(settings(json!({"configure": "escape"})));
+    assert!(error.len() < 1000, "{} bytes", error.len());
+    assert!(
+        !error.contains('\u{1b}') && error.contains(r"\u{1b}[2J"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_column_to_read_has_a_short_name() {
+    let error = open_error(settings(json!({"input_name_bytes": 1 << 20})));
+    assert!(error.len() < 1000, "{} bytes", error.len());
+    assert!(error.contains("1 to 64 ASCII"), "{error}");
+}
+
+#[test]
 fn columns_by_the_rules_only() {
     let error = |outputs| open_error(settings(json!({"outputs": outputs})));
     assert!(error(json!([{"name": "Tag; DROP TABLE"}])).contains("lower-case"));

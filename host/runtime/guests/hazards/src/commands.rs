@@ -54,7 +54,6 @@ pub(crate) fn obey(rows: usize, inputs: Vec<Column>, made: &[Made]) -> Result<Ou
                     message: "told to".to_owned(),
                 }));
             }
-            "!escape" => return Err(Error::Other(format!("\u{1b}[2J{}", "x".repeat(4 << 20)))),
             "!reject" => {
                 rejected.push(RejectedRow {
                     row,
