@@ -9,6 +9,7 @@ use clickhouse::Compression;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::engine::only_reads;
 use crate::error::Error;
 use crate::server::{Server, Target};
 use crate::sink::ClickHouseSink;
@@ -194,13 +195,13 @@ impl ClickHouse {
     /// such as `TSVWithNames`; a `FORMAT` clause in `sql` wins over it.
     ///
     /// A `?` has no special meaning. Where the engine of a store has died, it
-    /// is started again and asked once more.
+    /// is started again, and asked once more if the statement only reads.
     ///
     /// # Errors
     ///
     /// What ClickHouse says, or the way to it.
     pub async fn query_bytes(&self, sql: &str, format: &str) -> Result<Bytes, Error> {
-        self.with_engine(|connection| {
+        self.with_engine(only_reads(sql), |connection| {
             let query = connection.client().query_raw(sql);
             async move { collect(query, format, &connection.server, self.timeouts().query).await }
         })
@@ -234,7 +235,7 @@ impl ClickHouse {
         in_database: bool,
     ) -> Result<Vec<T>, Error> {
         let answer = self
-            .with_engine(|connection| {
+            .with_engine(only_reads(sql), |connection| {
                 let query = connection
                     .client_in(in_database)
                     .query_raw(sql)
@@ -256,22 +257,25 @@ impl ClickHouse {
             .map_err(Error::Row)
     }
 
-    /// Runs a statement that returns nothing of interest.
+    /// Runs a statement that returns nothing of interest. Where the engine of
+    /// a store has died under it, it is not run again: whether it took place is
+    /// unknown.
     ///
     /// # Errors
     ///
     /// As [`ClickHouse::query_bytes`].
     pub async fn execute(&self, sql: &str) -> Result<(), Error> {
-        self.run(sql, true).await
+        self.run(sql, true, only_reads(sql)).await
     }
 
-    /// Runs a statement with no default database, as `CREATE DATABASE` needs.
+    /// Runs a statement of Canopy's own schema with no default database, as
+    /// `CREATE DATABASE` needs; all of them may be run twice.
     pub(crate) async fn execute_anywhere(&self, sql: &str) -> Result<(), Error> {
-        self.run(sql, false).await
+        self.run(sql, false, true).await
     }
 
-    async fn run(&self, sql: &str, in_database: bool) -> Result<(), Error> {
-        self.with_engine(|connection| {
+    async fn run(&self, sql: &str, in_database: bool, repeatable: bool) -> Result<(), Error> {
+        self.with_engine(repeatable, |connection| {
             let query = connection.client_in(in_database).query_raw(sql);
             let timeout = self.timeouts().query;
             async move {
@@ -310,6 +314,13 @@ impl ClickHouse {
             .clone()
     }
 
+    /// Whether an error may come from an engine that was started again: its
+    /// address and its password are new, and its old port may be another's.
+    pub(crate) fn may_have_moved(&self, error: &Error) -> bool {
+        matches!(self.shared.target, Target::Store(_))
+            && matches!(error, Error::Unreachable { .. } | Error::Denied { .. })
+    }
+
     /// Looks again where the target is, after the connection to `failed`
     /// broke: the engine of a store is started anew where it has died.
     pub(crate) async fn reconnect(&self, failed: &Server) -> Result<(), Error> {
@@ -332,23 +343,27 @@ impl ClickHouse {
     }
 
     /// Asks; where the connection to a store's engine broke, starts the engine
-    /// again and asks once more.
-    async fn with_engine<T, Ask, Answer>(&self, ask: Ask) -> Result<T, Error>
+    /// again and asks once more what is `repeatable`. What was refused did not
+    /// take place, so it always is.
+    async fn with_engine<T, Ask, Answer>(&self, repeatable: bool, ask: Ask) -> Result<T, Error>
     where
         Ask: Fn(Connection) -> Answer,
         Answer: Future<Output = Result<T, Error>>,
     {
         let connection = self.connection();
         let failed = connection.server.clone();
-        match (ask(connection).await, &self.shared.target) {
-            (Err(error @ Error::Unreachable { .. }), Target::Store(_)) => {
-                // The second failure would hide the first one's cause.
-                if self.reconnect(&failed).await.is_err() {
-                    return Err(error);
-                }
-                ask(self.connection()).await
-            }
-            (answer, _) => answer,
+        let error = match ask(connection).await {
+            Err(error) if self.may_have_moved(&error) => error,
+            answer => return answer,
+        };
+        // The second failure would hide the first one's cause.
+        if self.reconnect(&failed).await.is_err() {
+            return Err(error);
+        }
+        if repeatable || matches!(error, Error::Denied { .. }) {
+            ask(self.connection()).await
+        } else {
+            Err(error)
         }
     }
 }

@@ -93,16 +93,12 @@ impl ClickHouseSink {
         self
     }
 
-    /// Returns the client underneath.
-    pub fn clickhouse(&self) -> &ClickHouse {
-        &self.clickhouse
-    }
-
     /// Sends an insert, again and again where that may help.
     pub(crate) async fn send(&self, insert: &Insert<'_>) -> Result<(), Error> {
         let started = Instant::now();
         let mut broken: Option<Server> = None;
         let mut tries = 0;
+        let mut was_denied = false;
         loop {
             let left = self.retries.deadline.saturating_sub(started.elapsed());
             let error = match self.try_once(insert, broken.take(), left).await {
@@ -111,12 +107,15 @@ impl ClickHouseSink {
             };
             tries += 1;
             let wait = self.retries.wait(tries);
-            if error.disposition() != Disposition::Retry
+            let denied = matches!(error, Error::Denied { .. });
+            let moved = self.clickhouse.may_have_moved(&error) && !(denied && was_denied);
+            was_denied |= denied;
+            if (error.disposition() != Disposition::Retry && !moved)
                 || started.elapsed() + wait >= self.retries.deadline
             {
                 return Err(error);
             }
-            if error.is_connection() {
+            if moved || error.is_connection() {
                 broken = Some(self.clickhouse.server());
             }
             tokio::time::sleep(wait).await;

@@ -40,6 +40,7 @@ pub use exception::Exception;
 pub use fetch::{FetchError, FetchProgress, LIBRARY_VERSION, MissingLibrary, fetch, find_library};
 pub use library::{Connection, Library, LibraryError, QueryResult, StatementClass, Statistics};
 pub use serve::{Engine, ServeSettings, Stopped, serve};
+pub(crate) use statement::only_reads;
 pub use store::{EngineCommand, Store};
 
 use std::net::SocketAddr;

@@ -231,6 +231,31 @@ fn data_start(text: &[u8], name_end: usize, complete: bool) -> Option<usize> {
     }
 }
 
+/// Whether a statement surely changes nothing, so that it may be asked twice. In
+/// doubt it may not: a column called `insert` is enough.
+pub(crate) fn only_reads(sql: &str) -> bool {
+    let mut first = true;
+    for (token, range) in Tokens::new(sql.as_bytes()) {
+        let word = &sql.as_bytes()[range];
+        let is_any = |words: &[&str]| {
+            words
+                .iter()
+                .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
+        };
+        if std::mem::take(&mut first)
+            && !is_any(&[
+                "select", "with", "from", "(", "show", "describe", "desc", "exists", "explain",
+            ])
+        {
+            return false;
+        }
+        if token == Token::Word && is_any(&["insert"]) {
+            return false;
+        }
+    }
+    !first
+}
+
 /// A statement with its output clauses taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Output<'a> {
@@ -323,6 +348,28 @@ mod tests {
             sql: sql.len(),
             format: format.to_owned(),
             data,
+        }
+    }
+
+    #[test]
+    fn only_what_surely_reads_may_be_asked_twice() {
+        for reads in [
+            "SELECT 1",
+            "-- INSERT\n select 'INSERT INTO t'",
+            "WITH 1 AS a SELECT a",
+            "(SELECT 1) UNION ALL SELECT 2",
+            "show tables",
+        ] {
+            assert!(only_reads(reads), "{reads}");
+        }
+        for writes in [
+            "",
+            "INSERT INTO t SELECT * FROM t",
+            "WITH 1 AS a INSERT INTO t SELECT a",
+            "ALTER TABLE t ADD COLUMN a UInt8",
+            "DROP TABLE t",
+        ] {
+            assert!(!only_reads(writes), "{writes}");
         }
     }
 
