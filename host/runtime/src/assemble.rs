@@ -115,20 +115,20 @@ fn failed_rows(isolated: &Isolated<Checked>) -> Vec<(u32, &str)> {
 }
 
 /// Which rows go on, and where their values are.
-struct Plan {
+struct Plan<'a> {
     /// Rows of the batch, in their new order.
     rows: Vec<u32>,
     /// For each of them, its place in the answers put end to end; none: null.
     places: Vec<Option<u32>>,
     /// Rows of the batch that failed, ascending, with the reason.
-    failed: Vec<(u32, String)>,
+    failed: Vec<(u32, &'a str)>,
     nulled: u64,
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
     fn new(
         passed: &[(Range<u32>, Checked)],
-        failed: &[(u32, &str)],
+        failed: &[(u32, &'a str)],
         of_row: Option<&[u32]>,
         row_count: usize,
         on_error: OnError,
@@ -160,13 +160,13 @@ impl Plan {
     fn place_each(
         &mut self,
         passed: &[(Range<u32>, Checked)],
-        failed: &[(u32, &str)],
+        failed: &[(u32, &'a str)],
         row_count: usize,
     ) {
         let mut is_failed = vec![false; row_count];
         for &(row, reason) in failed {
             is_failed[row as usize] = true;
-            self.failed.push((row, reason.to_owned()));
+            self.failed.push((row, reason));
         }
         let mut place = 0;
         for (range, checked) in passed {
@@ -194,7 +194,7 @@ impl Plan {
     fn place_spread(
         &mut self,
         passed: &[(Range<u32>, Checked)],
-        failed: &[(u32, &str)],
+        failed: &[(u32, &'a str)],
         of_row: &[u32],
     ) {
         let call_rows = of_row
@@ -216,7 +216,7 @@ impl Plan {
         }
         for (row, &call_row) in (0_u32..).zip(of_row) {
             match reasons[call_row as usize] {
-                Some(reason) => self.failed.push((row, reason.to_owned())),
+                Some(reason) => self.failed.push((row, reason)),
                 None => {
                     self.rows.push(row);
                     self.places.push(places[call_row as usize]);
@@ -296,7 +296,7 @@ fn check_size(batch: &Batch, rows: &[u32], plugin: &Arc<str>) -> Result<(), Stag
 }
 
 /// The records of the rows that failed, each once, with its first reason.
-fn rejected_records(batch: &Batch, failed: &[(u32, String)], plugin: &Arc<str>) -> Vec<Rejected> {
+fn rejected_records(batch: &Batch, failed: &[(u32, &str)], plugin: &Arc<str>) -> Vec<Rejected> {
     let mut seen = vec![false; batch.records().len()];
     failed
         .iter()
@@ -306,7 +306,7 @@ fn rejected_records(batch: &Batch, failed: &[(u32, String)], plugin: &Arc<str>) 
             first.then(|| Rejected {
                 record,
                 stage: Arc::clone(plugin),
-                reason: reason.clone(),
+                reason: (*reason).to_owned(),
             })
         })
         .collect()
