@@ -1,6 +1,8 @@
 -- One row for one request. Columns, types and comments are those of
 -- `canopy_batch::schema::base_columns()`; plugins add theirs at the end. The
 -- choice of codecs, sorting key and partition is measured in docs/schema.md.
+-- An insert is on the disk before it is answered: the ledger says `done` after
+-- it, and a power cut must not leave that without the rows.
 CREATE TABLE IF NOT EXISTS {database}.cloudfront_logs{local}{on_cluster}
 (
     timestamp DateTime64(3, 'UTC') COMMENT 'When the edge finished responding, UTC, in milliseconds.' CODEC(Delta, ZSTD(1)),
@@ -83,4 +85,6 @@ PARTITION BY toDate(timestamp)
 ORDER BY (cs_host, timestamp)
 {ttl}SETTINGS
     {deduplication},
+    fsync_after_insert = 1,
+    fsync_part_directory = 1,
     ttl_only_drop_parts = 1;

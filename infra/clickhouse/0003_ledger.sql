@@ -22,4 +22,6 @@ CREATE TABLE IF NOT EXISTS {database}.ledger{local}{on_cluster}
 ENGINE = {engine}
 ORDER BY (source, start_offset, at)
 SETTINGS
-    {deduplication};
+    {deduplication},
+    fsync_after_insert = 1,
+    fsync_part_directory = 1;

@@ -294,8 +294,11 @@ fn recover(files: &Files, mut lock: &File) -> Result<usize, EngineError> {
     } else {
         0
     };
-    // Opened for appending.
-    writeln!(lock, "{}", std::process::id()).map_err(noted)?;
+    // Opened for appending. On the disk before any insert is, or a power cut
+    // would look like an end in good order.
+    writeln!(lock, "{}", std::process::id())
+        .and_then(|()| lock.sync_all())
+        .map_err(noted)?;
     Ok(forgotten)
 }
 

@@ -3,6 +3,8 @@ CREATE DATABASE IF NOT EXISTS `logs` ON CLUSTER `main`;
 -- One row for one request. Columns, types and comments are those of
 -- `canopy_batch::schema::base_columns()`; plugins add theirs at the end. The
 -- choice of codecs, sorting key and partition is measured in docs/schema.md.
+-- An insert is on the disk before it is answered: the ledger says `done` after
+-- it, and a power cut must not leave that without the rows.
 CREATE TABLE IF NOT EXISTS `logs`.cloudfront_logs_local ON CLUSTER `main`
 (
     timestamp DateTime64(3, 'UTC') COMMENT 'When the edge finished responding, UTC, in milliseconds.' CODEC(Delta, ZSTD(1)),
@@ -87,6 +89,8 @@ TTL toDateTime(timestamp) + toIntervalDay(30)
 SETTINGS
     replicated_deduplication_window = 100000,
     replicated_deduplication_window_seconds = 604800,
+    fsync_after_insert = 1,
+    fsync_part_directory = 1,
     ttl_only_drop_parts = 1;
 
 -- The log lines as one table over the cluster. The sharding key is a value of
@@ -121,7 +125,9 @@ ENGINE = ReplicatedMergeTree
 ORDER BY (source, start_offset, at)
 SETTINGS
     replicated_deduplication_window = 100000,
-    replicated_deduplication_window_seconds = 604800;
+    replicated_deduplication_window_seconds = 604800,
+    fsync_after_insert = 1,
+    fsync_part_directory = 1;
 
 -- The ledger as one table over the cluster. A source's entries stay together,
 -- and a repeated insert goes where the first one went.
