@@ -1,6 +1,6 @@
 //! What the ledger knows of a source from earlier runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use canopy_clickhouse::ledger::{LedgerEntry, State};
 
@@ -19,6 +19,7 @@ pub(crate) struct Earlier {
     /// Where chunks ended that must be cut there again.
     pub(crate) ends: KnownEnds,
     done: HashMap<String, Books>,
+    uncertain: HashSet<String>,
     unused: HashMap<(u64, ChainHash), Vec<LedgerEntry>>,
 }
 
@@ -56,6 +57,8 @@ impl Earlier {
         let done = |entry: &&LedgerEntry| entry.state == State::Done && is_used(entry);
         if let Some(entry) = entries.iter().rfind(done) {
             self.done.insert(token, books(entry));
+        } else {
+            self.uncertain.insert(token);
         }
         Some((start, before))
     }
@@ -82,6 +85,12 @@ impl Earlier {
     /// Returns what became of a chunk that was stored already.
     pub(crate) fn done(&self, chunk: &Chunk) -> Option<Books> {
         self.done.get(&chunk.token()).copied()
+    }
+
+    /// Whether an earlier run may have stored this chunk, and its end kept it
+    /// from saying so.
+    pub(crate) fn is_uncertain(&self, chunk: &Chunk) -> bool {
+        self.uncertain.contains(&chunk.token())
     }
 
     /// Returns the chunks whose bytes all lie in this one, which was cut
@@ -166,9 +175,12 @@ mod tests {
     fn a_chunk_is_done_when_the_ledger_says_so_and_not_when_it_was_planned() {
         let chunk = chunk(0, [0; 32], b"a\n");
         let planned = entry(&chunk, State::Planned, 1, 0);
-        assert_eq!(Earlier::new(vec![planned.clone()]).done(&chunk), None);
-        let done = Earlier::new(vec![planned, entry(&chunk, State::Done, 1, 0)]).done(&chunk);
-        assert_eq!(done.map(|books| books.inserted), Some(1));
+        let earlier = Earlier::new(vec![planned.clone()]);
+        assert_eq!(earlier.done(&chunk), None);
+        assert!(earlier.is_uncertain(&chunk), "it may have been inserted");
+        let earlier = Earlier::new(vec![planned, entry(&chunk, State::Done, 1, 0)]);
+        assert_eq!(earlier.done(&chunk).map(|books| books.inserted), Some(1));
+        assert!(!earlier.is_uncertain(&chunk));
     }
 
     #[test]
@@ -176,6 +188,7 @@ mod tests {
         let chunk = chunk(0, [0; 32], b"a\n");
         let earlier = Earlier::new(vec![entry(&chunk, State::Done, 0, 1)]);
         assert_eq!(earlier.done(&chunk), None);
+        assert!(!earlier.is_uncertain(&chunk), "nothing of it was to go in");
         assert_eq!(earlier.superseded(&chunk), []);
         // Later it went in.
         let entries = vec![

@@ -6,12 +6,14 @@
 //! deduplication token, so a chunk that is run again replaces its file and no
 //! record is ever there twice.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use canopy_batch::{Records, Rejected};
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
@@ -58,8 +60,7 @@ impl Quarantine {
 
     /// Returns the file of the chunk with this token.
     pub fn file(&self, token: &str) -> PathBuf {
-        let name = token.get(..32).unwrap_or(token);
-        self.folder.join(format!("{name}.ndjson.gz"))
+        self.folder.join(format!("{}.ndjson.gz", stem(token)))
     }
 
     /// Puts the rejected records of a chunk into its file, on disk when this
@@ -83,6 +84,48 @@ impl Quarantine {
             self.write(&path, source, records, rejected)
         };
         written.map_err(|source| QuarantineError { path, source })
+    }
+
+    /// Keeps what an earlier try left of a chunk under another name, where it
+    /// holds records that are not among these rejected ones; returns that name.
+    ///
+    /// For a chunk that may have been inserted by that try: then an insert now
+    /// adds nothing, and records set aside before but not now would be nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`QuarantineError`].
+    pub fn keep_others(
+        &self,
+        token: &str,
+        records: &Records,
+        rejected: &[Rejected],
+    ) -> Result<Option<PathBuf>, QuarantineError> {
+        let path = self.file(token);
+        let keep = || {
+            let packed = match std::fs::read(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                packed => packed?,
+            };
+            let now: HashSet<u64> = rejected
+                .iter()
+                .map(|rejection| records.position(rejection.record))
+                .collect();
+            // What cannot be read is kept too.
+            if positions(&packed).is_ok_and(|before| before.is_subset(&now)) {
+                return Ok(None);
+            }
+            let content = blake3::hash(&packed).to_hex();
+            let name = format!("{}.{}.ndjson.gz", stem(token), &content[..16]);
+            let kept = self.folder.join(name);
+            std::fs::rename(&path, &kept)?;
+            File::open(&self.folder)?.sync_all()?;
+            Ok(Some(kept))
+        };
+        keep().map_err(|source| QuarantineError {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Removes the file of a chunk whose records another chunk holds now.
@@ -132,6 +175,22 @@ impl Quarantine {
         std::fs::rename(&unfinished, path)?;
         File::open(&self.folder)?.sync_all()
     }
+}
+
+fn stem(token: &str) -> &str {
+    token.get(..32).unwrap_or(token)
+}
+
+/// Returns the positions of the records in a quarantine file.
+fn positions(packed: &[u8]) -> std::io::Result<HashSet<u64>> {
+    #[derive(serde::Deserialize)]
+    struct Place {
+        position: u64,
+    }
+    BufReader::new(GzDecoder::new(packed))
+        .lines()
+        .map(|line| Ok(serde_json::from_str::<Place>(&line?)?.position))
+        .collect()
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
@@ -196,6 +255,29 @@ mod tests {
         assert_eq!(lines[0]["position"], 7);
         assert_eq!(lines[1]["raw_base64"], "/wA=");
         assert_eq!(lines[1]["source"], "a.log");
+    }
+
+    #[test]
+    fn other_records_of_a_chunk_that_may_be_stored_are_kept_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(folder.path().to_owned());
+        let mut records = Records::new(Bytes::from_static(b"xy"));
+        records.push(0..1, 1);
+        records.push(1..2, 2);
+        let rejected = [0, 1].map(|record| Rejected {
+            record,
+            stage: "p".into(),
+            reason: "no".to_owned(),
+        });
+        let keep = |rejected| quarantine.keep_others("t", &records, rejected).unwrap();
+        assert_eq!(keep(&rejected[..]), None, "there was nothing");
+        let put = |rejected| quarantine.put("t", "a.log", &records, rejected).unwrap();
+        put(&rejected[..1]);
+        assert_eq!(keep(&rejected[..]), None, "they are among these");
+        let kept = keep(&rejected[1..]).unwrap();
+        put(&rejected[1..]);
+        assert_eq!(read(&kept)[0]["raw"], "x");
+        assert_eq!(read(&quarantine.file("t"))[0]["raw"], "y");
     }
 
     #[test]

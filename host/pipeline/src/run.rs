@@ -8,7 +8,7 @@
 //! moment the process dies at, the next run repeats the steps not done, and
 //! token and file name make the repeats harmless.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -223,6 +223,9 @@ pub(crate) struct Prepared {
     pub(crate) first_line: u64,
     /// Unused chunks of earlier runs whose records are in this one.
     pub(crate) superseded: Vec<LedgerEntry>,
+    /// Whether an earlier run may have inserted it already, perhaps with other
+    /// settings.
+    pub(crate) uncertain: bool,
 }
 
 /// Checks that every file among the sources can be read, before anything is
@@ -324,13 +327,17 @@ async fn store(
             Step::Store(prepared) => {
                 let started = Instant::now();
                 report.quote(&prepared.source_name, &prepared.records, &prepared.rejected);
-                let (books, rows) =
-                    store_chunk(*prepared, &quarantine, clickhouse, &sink, &patience).await?;
+                let Stored {
+                    books,
+                    rows,
+                    warning,
+                } = store_chunk(*prepared, &quarantine, clickhouse, &sink, &patience).await?;
                 report.stages.insert += started.elapsed();
                 report.rows += rows;
                 report.books.add(books);
                 if let Some(source) = report.sources.last_mut() {
                     source.books.add(books);
+                    source.warning = warning.or(source.warning.take());
                 }
                 progress
                     .inserted
@@ -351,7 +358,7 @@ async fn store_chunk(
     clickhouse: &ClickHouse,
     sink: &ClickHouseSink,
     patience: &Patience,
-) -> Result<(Books, u64), RunError> {
+) -> Result<Stored, RunError> {
     let Prepared {
         batch,
         records,
@@ -361,12 +368,19 @@ async fn store_chunk(
         books,
         first_line,
         superseded,
+        uncertain,
     } = prepared;
     // Before the rows are in, the next run must know where the chunk ended: a
     // slower source, or a later version, might not cut there by itself, and the
     // rows would have another token.
     write_ledger(clickhouse, std::slice::from_ref(&entry), patience).await?;
+    let kept = if uncertain {
+        quarantine.keep_others(&entry.token, &records, &rejected)?
+    } else {
+        None
+    };
     quarantine.put(&entry.token, &source_name, &records, &rejected)?;
+    let warning = kept.map(|file| kept_warning(&source_name, first_line, &file));
     let rows = if batch.row_count() > 0 {
         patience
             .write(|| sink.insert(&batch, &entry.token))
@@ -390,7 +404,28 @@ async fn store_chunk(
         entries.push(other);
     }
     write_ledger(clickhouse, &entries, patience).await?;
-    Ok((books, rows))
+    Ok(Stored {
+        books,
+        rows,
+        warning,
+    })
+}
+
+/// What became of a chunk.
+struct Stored {
+    books: Books,
+    rows: u64,
+    /// What the operator should know of it.
+    warning: Option<String>,
+}
+
+fn kept_warning(source_name: &str, first_line: u64, file: &Path) -> String {
+    format!(
+        "{source_name} from line {first_line} on: a run that ended here had set other records \
+         aside, and may have stored the rest before it ended; then this run, with other settings, \
+         stored nothing more. What it had set aside is kept in {}",
+        file.display()
+    )
 }
 
 async fn write_ledger(

@@ -116,8 +116,10 @@ impl Worker {
                 self.send(Step::Already(books))
             } else {
                 let superseded = earlier.superseded(&chunk);
+                let uncertain = earlier.is_uncertain(&chunk);
                 let mut prepared = self.prepare(source, &identity, &mut parser, chunk)?;
                 prepared.superseded = superseded;
+                prepared.uncertain = uncertain;
                 self.send(Step::Store(Box::new(prepared)))
             };
             if !going_on {
@@ -238,6 +240,7 @@ impl Worker {
             books,
             first_line,
             superseded: Vec::new(),
+            uncertain: false,
         })
     }
 

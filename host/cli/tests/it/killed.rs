@@ -88,6 +88,35 @@ fn a_run_killed_at_any_moment_is_completed_by_the_next() {
 }
 
 #[test]
+fn a_run_told_to_stop_at_any_moment_cuts_nothing_short() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let project = Project::short_lines();
+    let lines = lines();
+    project.generate("a.log", lines, 11);
+    let content = std::fs::read(project.path("a.log")).unwrap();
+    project.write("a.log.gz", crate::support::gzip(&content));
+    // The first run makes the store, which takes longer than the rest.
+    project.write("empty", "");
+    project.run(&["empty"]).exits(0);
+    for _ in 0..20 {
+        let run = project.start(&["run", "--json", "a.log.gz"]);
+        std::thread::sleep(Duration::from_millis(20 + random.u64(..230)));
+        run.signal(Signal::TERM);
+        let ran = run.wait();
+        // It had not begun to listen, or was stopped, or had done all it could.
+        match ran.status {
+            None => {}
+            Some(1) => assert_eq!(ran.json()["stopped"], true),
+            _ => assert_eq!(ran.exits(0).json()["stopped"], false),
+        }
+    }
+    let last = project.run(&["a.log.gz"]).exits(0);
+    assert_eq!(last.already()[0] + last.books()[0], lines);
+    assert_eq!(project.stored(), (lines, lines));
+    assert_eq!(project.set_aside(), []);
+}
+
+#[test]
 fn an_engine_killed_while_it_is_filled_is_started_again_by_the_run() {
     let project = Project::short_lines();
     let lines = lines();
@@ -222,4 +251,28 @@ fn an_interrupt_ends_a_run_in_good_order() {
         assert_eq!(rest.already()[0] + rest.books()[0], lines);
         check_whole(&project, lines, damaged);
     }
+}
+
+#[test]
+fn settings_changed_after_a_run_that_ended_unsure_lose_no_record() {
+    let project = Project::new();
+    let fields = |second: &str| format!("[logs]\nfields = [\"timestamp\", {second:?}]\n");
+    project.write("canopy.toml", fields("sc-status"));
+    project.write("a.log", "1764018001.5\t200\n1764018002.5\tbad\n");
+    project.run(&["a.log"]).exits(3);
+    // As a run leaves it that ends after the insert, before it can say so.
+    project
+        .canopy(&[
+            "query",
+            "ALTER TABLE ledger DELETE WHERE state = 'done' SETTINGS mutations_sync = 1",
+        ])
+        .exits(0);
+    // Now both lines can be read, but the chunk counts as stored.
+    project.write("canopy.toml", fields("x-edge-request-id"));
+    project
+        .run(&["a.log"])
+        .exits(0)
+        .says(&["a.log from line 1 on", "kept in"]);
+    assert_eq!(project.stored().0, 1);
+    assert_eq!(project.set_aside()[0].raw, b"1764018002.5\tbad");
 }
