@@ -6,7 +6,10 @@
 //! that ends early, at the end of a growing file or because a pipe is slow,
 //! is marked [`Chunk::early`]; the ledger remembers where it ended, and the
 //! next run cuts there again. A last line without its end is a chunk of its
-//! own, so that a line caught half written can be taken whole later.
+//! own, so that a line caught half written can be taken whole later. Where it
+//! is known to be half a line, because the source broke off, it is not parsed:
+//! cut within its last field it would look like a record. At the end of a plain
+//! file this cannot be known.
 //!
 //! What this cannot tell: a copy that breaks off within a chunk that was
 //! stored whole. Up to a chunk of its records is then stored a second time.
@@ -72,8 +75,21 @@ pub struct Chunk {
     pub chain_after: ChainHash,
     /// Whether it ended before it was full.
     pub early: bool,
-    /// Whether it is a piece of a line longer than [`MAX_LINE_BYTES`].
-    pub oversize: bool,
+    /// What piece of a line it is, where it is no whole lines: such a piece
+    /// must not be taken for a record, even where it looks like one.
+    pub piece: Option<Piece>,
+}
+
+/// A piece of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Of a line longer than [`MAX_LINE_BYTES`].
+    TooLong,
+    /// The beginning of a line in which the source broke off.
+    BrokenOff,
+    /// The beginning of a line in which a pipe was stopped, which will not give
+    /// it again.
+    Stopped,
 }
 
 impl Chunk {
@@ -217,7 +233,7 @@ impl Chunker {
     /// Cuts the next chunk, ending it where an earlier run did.
     pub fn next(&mut self, known: &KnownEnds) -> Cut {
         match self.known_end(known) {
-            Known::At(length) => return Cut::Chunk(self.take(length, false, false)),
+            Known::At(length) => return Cut::Chunk(self.take(length, false, None)),
             // What came so far is or will be stored as a part of a known
             // chunk, so it must not be stored as another.
             Known::Unreached => return Cut::Stopped,
@@ -228,14 +244,14 @@ impl Chunker {
         loop {
             scan.over(&self.buffer, &self.settings);
             if scan.full {
-                return Cut::Chunk(self.take(scan.whole_lines, false, false));
+                return Cut::Chunk(self.take(scan.whole_lines, false, None));
             }
             // The line after the last whole one is too long to wait for its end.
             if scan.oversize || self.buffer.len() - scan.whole_lines >= MAX_LINE_BYTES {
                 return Cut::Chunk(if scan.whole_lines > 0 {
-                    self.take(scan.whole_lines, false, false)
+                    self.take(scan.whole_lines, false, None)
                 } else {
-                    self.take(MAX_LINE_BYTES, false, true)
+                    self.take(MAX_LINE_BYTES, false, Some(Piece::TooLong))
                 });
             }
             if scan.whole_lines == 0 {
@@ -252,14 +268,24 @@ impl Chunker {
                 State::Open => {}
                 // Whole lines first; a last one without its end comes by itself.
                 _ if scan.whole_lines > 0 => {
-                    return Cut::Chunk(self.take(scan.whole_lines, true, false));
+                    return Cut::Chunk(self.take(scan.whole_lines, true, None));
                 }
                 State::Quiet => {}
-                State::End { stopped: true } => return Cut::Stopped,
-                // A line without its end is a record too where nothing follows.
-                _ if !self.buffer.is_empty() => {
-                    return Cut::Chunk(self.take(self.buffer.len(), true, false));
+                State::End { stopped: true }
+                    if self.buffer.is_empty() || !self.feed.gives_once() =>
+                {
+                    return Cut::Stopped;
                 }
+                // A line without its end is a record too where nothing follows.
+                state if !self.buffer.is_empty() => {
+                    let piece = match state {
+                        State::Broken(_) => Some(Piece::BrokenOff),
+                        State::End { stopped: true } => Some(Piece::Stopped),
+                        _ => None,
+                    };
+                    return Cut::Chunk(self.take(self.buffer.len(), true, piece));
+                }
+                State::End { stopped: true } => return Cut::Stopped,
                 State::End { stopped: false } => return Cut::End,
                 State::Broken(reason) => {
                     let reason = reason.clone();
@@ -298,7 +324,7 @@ impl Chunker {
         answer
     }
 
-    fn take(&mut self, length: usize, early: bool, oversize: bool) -> Chunk {
+    fn take(&mut self, length: usize, early: bool, piece: Option<Piece>) -> Chunk {
         let data = self.buffer.split_to(length).freeze();
         let chunk = Chunk {
             start: self.start,
@@ -306,7 +332,7 @@ impl Chunker {
             chain_before: self.chain,
             chain_after: chain_hash(&self.chain, &data),
             early,
-            oversize,
+            piece,
             data,
         };
         self.start = chunk.end();
@@ -513,6 +539,48 @@ mod tests {
     }
 
     #[test]
+    fn a_line_in_which_the_source_breaks_off_is_no_record() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(b"a\tb\nc\td and more\n").unwrap();
+        let mut packed = encoder.finish().unwrap();
+        // The trailer's 8 bytes, and of the text all after the `d`.
+        packed.truncate(packed.len() - 8 - b" and more\n".len());
+        let (mut chunker, _file) = chunker(&packed, 10);
+        let known = KnownEnds::default();
+        let seen = [(); 2].map(|()| match chunker.next(&known) {
+            Cut::Chunk(chunk) => (chunk.data, chunk.piece),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(seen[0], (Bytes::from_static(b"a\tb\n"), None));
+        assert_eq!(
+            seen[1],
+            (Bytes::from_static(b"c\td"), Some(Piece::BrokenOff))
+        );
+        assert!(matches!(chunker.next(&known), Cut::Broken(_)));
+        assert!(matches!(chunker.next(&known), Cut::End));
+    }
+
+    #[test]
+    fn half_a_line_of_a_stopped_pipe_is_not_lost_and_that_of_a_file_is_read_again() {
+        for once in [true, false] {
+            let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let feed = Feed::of(b"a\nhalf", once, Arc::clone(&stop));
+            let mut chunker = Chunker::new(feed, ChunkSettings::default());
+            assert_eq!(chunker.head(), b"a\nhalf");
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            let known = KnownEnds::default();
+            assert!(matches!(chunker.next(&known), Cut::Chunk(chunk) if chunk.data == "a\n"));
+            if once {
+                assert!(matches!(
+                    chunker.next(&known),
+                    Cut::Chunk(chunk) if chunk.data == "half" && chunk.piece == Some(Piece::Stopped)
+                ));
+            }
+            assert!(matches!(chunker.next(&known), Cut::Stopped));
+        }
+    }
+
+    #[test]
     fn lines_wait_no_longer_than_asked_though_more_keep_coming() {
         use std::io::Write;
         let folder = tempfile::tempdir().unwrap();
@@ -547,10 +615,14 @@ mod tests {
         bytes.resize(bytes.len() + MAX_LINE_BYTES + 10, b'x');
         bytes.extend_from_slice(b"\nlast\n");
         let cut = chunks(&bytes, 100, &KnownEnds::default());
-        let seen: Vec<_> = cut.iter().map(|c| (c.data.len(), c.oversize)).collect();
+        let seen: Vec<_> = cut.iter().map(|c| (c.data.len(), c.piece)).collect();
         assert_eq!(
             seen,
-            [(5, false), (MAX_LINE_BYTES, true), (10 + 1 + 5, false)]
+            [
+                (5, None),
+                (MAX_LINE_BYTES, Some(Piece::TooLong)),
+                (10 + 1 + 5, None)
+            ]
         );
         assert_eq!(cut.iter().map(|c| c.data.len()).sum::<usize>(), bytes.len());
     }

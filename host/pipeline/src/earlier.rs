@@ -146,7 +146,7 @@ mod tests {
             chain_before: before,
             chain_after: chain_hash(&before, data),
             early: true,
-            oversize: false,
+            piece: None,
         }
     }
 

@@ -64,6 +64,8 @@ pub struct FeedError {
 pub struct Feed {
     events: Receiver<FeedEvent>,
     stop: Arc<AtomicBool>,
+    /// Whether what it gave cannot be had again.
+    once: bool,
     /// How it ended, once it has.
     ended: Option<Ended>,
 }
@@ -99,8 +101,9 @@ impl Feed {
     /// [`FeedError`] where it cannot be opened.
     pub fn file(path: &Path, follow: bool, stop: Arc<AtomicBool>) -> Result<Feed, FeedError> {
         let file = open(path)?;
+        let once = file.metadata().is_ok_and(|metadata| !metadata.is_file());
         let path = path.to_owned();
-        Ok(Feed::start(stop, move |out| {
+        Ok(Feed::start(stop, once, move |out| {
             if follow {
                 follow_file(file, &path, out);
             } else {
@@ -111,10 +114,30 @@ impl Feed {
 
     /// Opens standard input.
     pub fn stdin(stop: Arc<AtomicBool>) -> Feed {
-        Feed::start(stop, |out| copy(std::io::stdin().lock(), out))
+        Feed::start(stop, true, |out| copy(std::io::stdin().lock(), out))
     }
 
-    fn start(stop: Arc<AtomicBool>, read: impl FnOnce(&Outlet) + Send + 'static) -> Feed {
+    /// Whether the source is a pipe or the like, whose bytes come only once.
+    pub(crate) fn gives_once(&self) -> bool {
+        self.once
+    }
+
+    /// Gives these bytes, and then nothing until it is stopped.
+    #[cfg(test)]
+    pub(crate) fn of(bytes: &'static [u8], once: bool, stop: Arc<AtomicBool>) -> Feed {
+        Feed::start(stop, once, move |out| {
+            out.put(FeedEvent::Data(Bytes::from_static(bytes)));
+            while !out.stopped() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        })
+    }
+
+    fn start(
+        stop: Arc<AtomicBool>,
+        once: bool,
+        read: impl FnOnce(&Outlet) + Send + 'static,
+    ) -> Feed {
         let (sender, events) = sync_channel(2);
         let outlet = Outlet {
             sender,
@@ -127,6 +150,7 @@ impl Feed {
         Feed {
             events,
             stop,
+            once,
             ended: None,
         }
     }
@@ -423,7 +447,7 @@ mod tests {
         for _ in 0..20 {
             let stop = Arc::new(AtomicBool::new(false));
             let (waits, seen) = std::sync::mpsc::channel();
-            let mut feed = Feed::start(Arc::clone(&stop), {
+            let mut feed = Feed::start(Arc::clone(&stop), true, {
                 let stop = Arc::clone(&stop);
                 move |out| {
                     // In its hands when the stop comes.
@@ -447,7 +471,7 @@ mod tests {
         for bytes in [text.clone(), gzip(&text)] {
             let stop = Arc::new(AtomicBool::new(false));
             let source = Stopped(std::io::Cursor::new(bytes), Arc::clone(&stop));
-            let mut feed = Feed::start(stop, move |out| copy(source, out));
+            let mut feed = Feed::start(stop, true, move |out| copy(source, out));
             let (bytes, end) = all(&mut feed);
             assert!(bytes == text, "{} of {}", bytes.len(), text.len());
             assert!(matches!(end, FeedEvent::End { stopped: true }), "{end:?}");

@@ -11,7 +11,7 @@ use canopy_clickhouse::ledger::{self, LedgerEntry};
 use tokio::sync::mpsc;
 
 use crate::chain::Chain;
-use crate::chunk::{Chunk, Chunker, Cut};
+use crate::chunk::{Chunk, Chunker, Cut, Piece};
 use crate::earlier::Earlier;
 use crate::feed::Feed;
 use crate::report::{Books, SourceReport, StageTimes};
@@ -192,10 +192,9 @@ impl Worker {
         let Parsed {
             batch,
             mut rejected,
-        } = if chunk.oversize {
-            oversize(parser, &chunk)
-        } else {
-            parser.parse_lines(chunk.data.clone(), first_line)
+        } = match chunk.piece {
+            Some(piece) => unparsed(parser, &chunk, piece),
+            None => parser.parse_lines(chunk.data.clone(), first_line),
         };
         self.times.parse += started.elapsed();
         if self.settings.strict {
@@ -271,8 +270,16 @@ fn entry(source: &Source, identity: &str, chunk: &Chunk, books: Books) -> Ledger
     }
 }
 
-/// Sets a piece of an endless line aside without looking for fields in it.
-fn oversize(parser: &mut Parser, chunk: &Chunk) -> Parsed {
+/// Sets a piece of a line aside without looking for fields in it.
+fn unparsed(parser: &mut Parser, chunk: &Chunk, piece: Piece) -> Parsed {
+    let reason = match piece {
+        Piece::TooLong => format!(
+            "a piece of a line longer than {} MiB, which no log line is",
+            crate::chunk::MAX_LINE_BYTES >> 20
+        ),
+        Piece::BrokenOff => "the source broke off in this line".to_owned(),
+        Piece::Stopped => "the run was stopped in the middle of this line".to_owned(),
+    };
     let mut records = Records::new(chunk.data.clone());
     records.push(0..chunk.data.len(), chunk.first_line);
     let empty = parser.parse_records(Records::new(chunk.data.clone()));
@@ -281,10 +288,7 @@ fn oversize(parser: &mut Parser, chunk: &Chunk) -> Parsed {
         rejected: vec![Rejected {
             record: 0,
             stage: "parse".into(),
-            reason: format!(
-                "a piece of a line longer than {} MiB, which no log line is",
-                crate::chunk::MAX_LINE_BYTES >> 20
-            ),
+            reason,
         }],
     }
 }
