@@ -379,3 +379,23 @@ fn a_failure_is_told_though_the_followed_file_stays_silent() {
     let run = project.start(&["run", "--follow", "--quarantine", "file/in", "a.log"]);
     run.wait().exits(1).says(&["file/in"]);
 }
+
+#[test]
+fn a_line_cut_within_its_last_field_is_not_stored_cut() {
+    let project = Project::short_lines();
+    let lines: Vec<Vec<u8>> = (0..400).map(good).collect();
+    let content = [&lines.join(&b'\n')[..], b"\n"].concat();
+    // Stored, not compressed, so that the last two digits and what follows are
+    // cut off: the trailer, the line's end, the digits.
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut out, &content).unwrap();
+    let whole = out.finish().unwrap();
+    project.write("a.log.gz", &whole[..whole.len() - 8 - 3]);
+    let ran = project.run(&["a.log.gz"]).exits(1).says(&["ends early"]);
+    assert_eq!(ran.books(), [400, 399, 0, 1]);
+    assert!(project.set_aside()[0].reason.contains("broke off"));
+    project.write("a.log.gz", whole);
+    assert_eq!(project.run(&["a.log.gz"]).exits(0).books(), [1, 1, 0, 0]);
+    assert_eq!(project.stored(), (400, 400));
+    assert_eq!(project.set_aside(), []);
+}
