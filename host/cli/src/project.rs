@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use canopy_clickhouse::engine::{EngineCommand, Store, find_library};
 use canopy_clickhouse::{ClickHouse, DEFAULT_DATABASE, Target};
+use canopy_pipeline::lock::LockError;
 use canopy_pipeline::settings::{self, ClickHouseSettings};
 use canopy_pipeline::{Chain, Lock, Settings};
 use canopy_runtime::Host;
@@ -213,12 +214,29 @@ impl Project {
         // Compiled here for the first time. Without the pin the next start
         // only checks less, so a folder that cannot be written is no failure.
         if lock != before
-            && let Err(error) = lock.write(folder)
+            && let Err(error) = pin_compiled(folder, lock)
         {
             eprintln!("warning: what was compiled is not pinned: {error}");
         }
         Ok(chain)
     }
+}
+
+/// Adds the digests of what was compiled to the lock as it is now: compiling
+/// takes seconds, in which a plugin may have been added or pinned anew.
+fn pin_compiled(folder: &Path, compiled: Lock) -> Result<(), LockError> {
+    let mut lock = Lock::read(folder)?;
+    for plugin in compiled.plugins {
+        let Some(now) = lock.get(&plugin.name) else {
+            continue;
+        };
+        if now.sha256 == plugin.sha256 {
+            let mut now = now.clone();
+            now.compiled.extend(plugin.compiled);
+            lock.put(now);
+        }
+    }
+    lock.write(folder)
 }
 
 /// Finds the engine's library.
@@ -269,4 +287,51 @@ pub(crate) fn first_party_names() -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use canopy_pipeline::lock::LockedPlugin;
+
+    use super::*;
+
+    fn locked(name: &str, sha256: &str, compiled: &[&str]) -> LockedPlugin {
+        LockedPlugin {
+            name: name.to_owned(),
+            source: String::new(),
+            version: String::new(),
+            sha256: sha256.to_owned(),
+            contract: String::new(),
+            config_schema_sha256: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            compiled: compiled
+                .iter()
+                .map(|key| ((*key).to_owned(), "digest".to_owned()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn pins_made_while_plugins_were_compiled_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lock = Lock::default();
+        lock.put(locked("same", "1", &["other machine"]));
+        lock.put(locked("pinned anew", "2", &[]));
+        lock.put(locked("added", "3", &[]));
+        lock.write(folder.path()).unwrap();
+
+        let mut compiled = Lock::default();
+        compiled.put(locked("same", "1", &["this machine"]));
+        compiled.put(locked("pinned anew", "1", &["this machine"]));
+        compiled.put(locked("removed", "4", &["this machine"]));
+        pin_compiled(folder.path(), compiled).unwrap();
+
+        let now = Lock::read(folder.path()).unwrap();
+        let mut expected = Lock::default();
+        expected.put(locked("same", "1", &["other machine", "this machine"]));
+        expected.put(locked("pinned anew", "2", &[]));
+        expected.put(locked("added", "3", &[]));
+        assert_eq!(now, expected);
+    }
 }
