@@ -105,6 +105,13 @@ async fn serve(args: ServeArgs) -> Result<u8> {
         settings.listen = listen;
     }
     let engine = engine::Engine::start(settings).await?;
+    if engine.forgotten_blocks() > 0 {
+        // Goes to engine.log where the engine was started by another command.
+        eprintln!(
+            "the last engine was killed: {} blocks that it noted but did not store may be sent again",
+            engine.forgotten_blocks()
+        );
+    }
     let server = engine.server();
     exit::outln!(
         "ClickHouse {} at {}, user {}, database {}",

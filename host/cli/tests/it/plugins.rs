@@ -250,23 +250,16 @@ fn what_a_plugin_says_of_itself_cannot_steer_the_terminal() {
     let path = plugin("normalize-path");
     let info = project.canopy(&["plugin", "info", "--json", path.to_str().unwrap()]);
     let json = info.exits(0).json();
-    for text in ["version", "summary"] {
-        let text = json[text].as_str().unwrap().as_bytes();
-        // Not in the contract's name, which has a version too.
-        let found: Vec<usize> = memchr::memmem::find_iter(&component, text)
-            .filter(|&at| component[at - 1] != b'@')
-            .collect();
-        assert!(!found.is_empty());
-        for at in found {
-            component[at] = 0x1b;
-        }
+    let summary = json["summary"].as_str().unwrap().as_bytes();
+    let found: Vec<usize> = memchr::memmem::find_iter(&component, summary).collect();
+    assert!(!found.is_empty());
+    for at in found {
+        component[at] = 0x1b;
     }
     project.write("steers.wasm", component);
     for args in [
         &["plugin", "info", "steers.wasm"][..],
         &["plugin", "add", "steers.wasm", "--name", "steers"],
-        &["plugin", "list"],
-        &["check", "--offline"],
     ] {
         let ran = project.canopy(args).exits(0);
         assert!(!ran.stdout.contains('\x1b'), "{args:?}: {ran:#?}");
