@@ -152,19 +152,6 @@ impl Error {
         }
     }
 
-    /// Returns ClickHouse's numeric code, where ClickHouse answered with one.
-    ///
-    /// Source: `src/Common/ErrorCodes.cpp` of ClickHouse.
-    pub fn code(&self) -> Option<u32> {
-        match self {
-            Error::Denied { code, .. }
-            | Error::Outdated { code, .. }
-            | Error::Exception { code, .. } => Some(*code),
-            Error::NoDatabase { .. } => Some(81),
-            _ => None,
-        }
-    }
-
     /// Whether the connection itself failed, so that a new one, or a new
     /// engine, may help.
     pub(crate) fn is_connection(&self) -> bool {

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use canopy_runtime::sha256_hex;
 
-use crate::project::{Project, ProjectArgs};
 use crate::{build, exit};
 
 /// Plugins: build, try, add to the chain, remove
@@ -70,9 +69,4 @@ fn build(args: BuildArgs) -> Result<u8> {
         sha256_hex(&bytes)
     );
     Ok(exit::DONE)
-}
-
-/// Opens the project whose chain a command changes or shows.
-fn project(args: &ProjectArgs) -> Result<Project> {
-    Project::open(args)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use canopy_pipeline::Lock;
 use canopy_runtime::{Descriptor, Host, Loaded, Plugin, sha256_hex};
 
-use crate::project::{ProjectArgs, first_party};
+use crate::project::{Project, ProjectArgs, first_party};
 use crate::{exit, text};
 
 /// List the plugins of the chain
@@ -41,7 +41,7 @@ pub(crate) struct InfoArgs {
 }
 
 pub(crate) fn list(args: ListArgs) -> Result<u8> {
-    let project = super::project(&args.project)?;
+    let project = Project::open(&args.project)?;
     let lock = Lock::read(&project.settings.folder)?;
     let locked: Vec<_> = project
         .settings
@@ -112,7 +112,7 @@ fn few(columns: &[String]) -> String {
 }
 
 pub(crate) fn info(args: InfoArgs) -> Result<u8> {
-    let project = super::project(&args.project)?;
+    let project = Project::open(&args.project)?;
     let path = match project.settings.plugin(&args.plugin) {
         Some(entry) => project.settings.resolve(Path::new(&entry.source)),
         None => first_party(&args.plugin).unwrap_or_else(|| PathBuf::from(&args.plugin)),

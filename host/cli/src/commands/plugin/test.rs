@@ -58,7 +58,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<u8> {
-    let project = super::project(&args.project)?;
+    let project = Project::open(&args.project)?;
     let entry = project.settings.plugin(&args.plugin);
     let path = match entry {
         Some(entry) => project.settings.resolve(Path::new(&entry.source)),
@@ -121,6 +121,9 @@ pub(crate) fn run(args: Args) -> Result<u8> {
         text::count(metrics.rejected),
         text::count(metrics.nulled),
     );
+    if let Some(example) = &metrics.nulled_example {
+        exit::outln!("the first failed row: {}", text::printable(example));
+    }
     for (counter, value) in &metrics.counters {
         exit::outln!("counter {counter} = {}", text::count(*value));
     }
