@@ -148,33 +148,48 @@ impl Quarantine {
         std::fs::create_dir_all(&self.folder)?;
         // Raw records hold addresses and cookies: the owner's alone.
         let unfinished = path.with_extension(format!("gz.{}.part", std::process::id()));
-        let file = private_file(&unfinished)?;
-        let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
-        for rejection in rejected {
-            let raw = records.raw(rejection.record);
-            let text = std::str::from_utf8(raw).ok();
-            let line = Line {
-                source,
-                position: records.position(rejection.record),
-                stage: &rejection.stage,
-                reason: &rejection.reason,
-                raw: text,
-                raw_base64: match text {
-                    Some(_) => None,
-                    None => Some(data_encoding::BASE64.encode(raw)),
-                },
-            };
-            serde_json::to_writer(&mut out, &line)?;
-            out.write_all(b"\n")?;
+        let written = write_lines(&unfinished, source, records, rejected)
+            .and_then(|()| std::fs::rename(&unfinished, path));
+        if let Err(error) = written {
+            // On a full disk what is half written is in the way.
+            let _ = std::fs::remove_file(&unfinished);
+            return Err(error);
         }
-        let file = out
-            .finish()?
-            .into_inner()
-            .map_err(|error| error.into_error())?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)?;
         File::open(&self.folder)?.sync_all()
     }
+}
+
+/// Writes a quarantine file, on disk when this returns.
+fn write_lines(
+    path: &Path,
+    source: &str,
+    records: &Records,
+    rejected: &[Rejected],
+) -> std::io::Result<()> {
+    let file = private_file(path)?;
+    let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
+    for rejection in rejected {
+        let raw = records.raw(rejection.record);
+        let text = std::str::from_utf8(raw).ok();
+        let line = Line {
+            source,
+            position: records.position(rejection.record),
+            stage: &rejection.stage,
+            reason: &rejection.reason,
+            raw: text,
+            raw_base64: match text {
+                Some(_) => None,
+                None => Some(data_encoding::BASE64.encode(raw)),
+            },
+        };
+        serde_json::to_writer(&mut out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    let file = out
+        .finish()?
+        .into_inner()
+        .map_err(|error| error.into_error())?;
+    file.sync_all()
 }
 
 fn stem(token: &str) -> &str {
@@ -278,6 +293,23 @@ mod tests {
         put(&rejected[1..]);
         assert_eq!(read(&kept)[0]["raw"], "x");
         assert_eq!(read(&quarantine.file("t"))[0]["raw"], "y");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_no_half_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::new(folder.path().to_owned());
+        let mut records = Records::new(Bytes::from_static(b"x"));
+        records.push(0..1, 1);
+        let rejected = [Rejected {
+            record: 0,
+            stage: "parse".into(),
+            reason: "no".to_owned(),
+        }];
+        // A folder is where the file would have to be.
+        std::fs::create_dir(quarantine.file("t")).unwrap();
+        assert!(quarantine.put("t", "a.log", &records, &rejected).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
