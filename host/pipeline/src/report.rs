@@ -81,6 +81,9 @@ pub struct PluginReport {
     pub rejected: u64,
     /// Rows that it failed on and that went on with nulls.
     pub nulled: u64,
+    /// Where the first of them was, and why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nulled_example: Option<String>,
     /// Calls that ended in a trap, a passed limit or an unusable answer.
     pub traps: u64,
     /// Time spent in it, copies in and out included.
@@ -120,6 +123,7 @@ impl PluginReport {
             dropped: metrics.dropped,
             rejected: metrics.rejected,
             nulled: metrics.nulled,
+            nulled_example: metrics.nulled_example,
             traps: metrics.traps,
             busy: metrics.busy,
             ns_per_row_p50: metrics.ns_per_row_p50,

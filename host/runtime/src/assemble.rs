@@ -16,6 +16,8 @@ pub(crate) struct Assembled {
     pub(crate) outcome: Outcome,
     /// Rows that failed and went on with nulls.
     pub(crate) nulled: u64,
+    /// Where the first of them is, and why it failed.
+    pub(crate) nulled_example: Option<String>,
 }
 
 /// Puts the parts together. `of_row` says for each row of the batch which row
@@ -49,6 +51,7 @@ pub(crate) fn assemble(
                 rejected: Vec::new(),
             },
             nulled: 0,
+            nulled_example: None,
         });
     }
 
@@ -68,11 +71,18 @@ pub(crate) fn assemble(
             stage: plugin.to_string(),
             message: format!(
                 "row {row}, from position {} of its source: {reason} ({} rows failed)",
-                batch.records().position(batch.origins()[*row as usize]),
+                position(&batch, *row),
                 plan.failed.len()
             ),
         });
     }
+    let nulled_example = match (on_error, plan.failed.first()) {
+        (OnError::Null, Some(&(row, reason))) => Some(format!(
+            "position {} of its source: {reason}",
+            position(&batch, row)
+        )),
+        _ => None,
+    };
     if plan.rows.len() > batch.row_count() {
         check_size(&batch, &plan.rows, plugin)?;
     }
@@ -96,7 +106,13 @@ pub(crate) fn assemble(
             rejected,
         },
         nulled: plan.nulled,
+        nulled_example,
     })
+}
+
+/// The place in its source of the record that a row comes from.
+fn position(batch: &Batch, row: u32) -> u64 {
+    batch.records().position(batch.origins()[row as usize])
 }
 
 /// The rows of the calls that failed, ascending, with the reason.

@@ -6,10 +6,14 @@ use std::time::{Duration, Instant};
 use crate::failure::Blame;
 use crate::limits::Limits;
 
-/// How many failed calls the search may make. Each one on a trap costs a new
-/// instance. About 25 separate traps among 10,000 rows fit in; rows that the
-/// plugin rejects itself cost none.
+/// After how many failed calls the search must pay: it goes on only while at
+/// least [`MIN_PASSED_PER_FAILED`] rows pass for one that fails. Each call that
+/// traps costs a new instance, some 0.1 ms.
 const MAX_FAILED_CALLS: u32 = 256;
+
+/// See [`MAX_FAILED_CALLS`]. A plugin that fails on one row in ten is worth the
+/// search, one that fails on most is not.
+const MIN_PASSED_PER_FAILED: u32 = 2;
 
 /// A part of the batch is given at least this share of the deadline, so that a
 /// few rows are not condemned for a moment in which the machine was busy.
@@ -66,6 +70,8 @@ pub(crate) fn isolate<T>(
         end: deadline * Limits::BATCH_DEADLINES,
         last_reason: String::new(),
         failed_calls: 0,
+        passed_rows: 0,
+        failed_rows: 0,
         parts: Vec::new(),
         failed: Vec::new(),
     };
@@ -76,6 +82,7 @@ pub(crate) fn isolate<T>(
     while let Some(part) = search.parts.pop() {
         let range = part.range.clone();
         if let Some(reason) = part.condemned {
+            search.failed_rows += 1;
             search.failed.push((range, reason));
             continue;
         }
@@ -99,6 +106,7 @@ pub(crate) fn isolate<T>(
                 {
                     second_half.known_bad = true;
                 }
+                search.passed_rows += range.len() as u32;
                 passed.push((range, value));
             }
             Err(failed) => search.handle(range, failed),
@@ -120,6 +128,9 @@ struct Search {
     /// Why the latest call failed.
     last_reason: String,
     failed_calls: u32,
+    passed_rows: u32,
+    /// Rows that failed by themselves.
+    failed_rows: u32,
     /// What waits, the next on top.
     parts: Vec<Part>,
     failed: Vec<(Range<u32>, String)>,
@@ -128,7 +139,8 @@ struct Search {
 impl Search {
     /// Whether no part is divided any more.
     fn is_over(&self) -> bool {
-        self.failed_calls >= MAX_FAILED_CALLS
+        let pays = self.passed_rows >= MIN_PASSED_PER_FAILED * self.failed_rows;
+        (self.failed_calls >= MAX_FAILED_CALLS && !pays)
             || (self.failed_calls > 0 && self.start.elapsed() >= self.budget)
     }
 
@@ -152,7 +164,10 @@ impl Search {
                     self.parts.push(Part::new(range.start..row));
                 }
             }
-            _ if rows == 1 => self.failed.push((range, failed.reason)),
+            _ if rows == 1 => {
+                self.failed_rows += 1;
+                self.failed.push((range, failed.reason));
+            }
             _ if self.is_over() => {
                 let reason = format!(
                     "one of {rows} rows not tried by themselves, because the plugin had failed \
@@ -282,6 +297,14 @@ mod tests {
         assert!(calls < MAX_FAILED_CALLS + 30, "{calls} calls");
         let rows = failed.iter().flat_map(Clone::clone);
         assert!(rows.eq(0..10_000), "each row fails once, in order");
+    }
+
+    #[test]
+    fn many_bad_rows_among_more_good_ones_are_all_found() {
+        let bad: Vec<u32> = (0..10_000).step_by(13).collect();
+        let (failed, passed, _) = search(10_000, &bad);
+        assert_eq!(failed, bad.iter().map(|&r| r..r + 1).collect::<Vec<_>>());
+        assert_eq!(passed.len(), 10_000 - bad.len());
     }
 
     #[test]

@@ -45,8 +45,9 @@ impl Limits {
     /// How many deadlines the search for the rows at fault in one batch may
     /// take, the first call and new instances included. One endless row among
     /// 10,000 takes about two and a half. When they have passed, or the plugin
-    /// has failed 256 times, parts are not divided any more: those that wait
-    /// are called as they are, until [`Limits::BATCH_DEADLINES`] have passed.
+    /// has failed 256 times and on most of the rows tried, parts are not divided
+    /// any more: those that wait are called as they are, until
+    /// [`Limits::BATCH_DEADLINES`] have passed.
     pub const SEARCH_DEADLINES: u32 = 4;
 
     /// How many deadlines after the start of a batch no call begins any more;

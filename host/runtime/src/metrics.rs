@@ -50,6 +50,9 @@ pub struct Metrics {
     pub dropped: u64,
     /// Rows that failed and went on with nulls for the plugin's columns.
     pub nulled: u64,
+    /// Where the first of them was, and why it failed: `on-error = "null"`
+    /// leaves no other trace of it.
+    pub nulled_example: Option<String>,
     /// Calls that ended in a trap, a passed limit or an unusable answer.
     pub traps: u64,
     /// Instances made, the first included.

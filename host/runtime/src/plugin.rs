@@ -160,7 +160,11 @@ impl Plugin {
             self.call(range, deadline, &mut calls)
         });
         self.meter.batch(rows, calls.busy);
-        let Assembled { outcome, nulled } = assemble(
+        let Assembled {
+            outcome,
+            nulled,
+            nulled_example,
+        } = assemble(
             batch,
             isolated,
             &targets,
@@ -173,6 +177,7 @@ impl Plugin {
         totals.rejected += outcome.rejected.len() as u64;
         totals.dropped += outcome.dropped;
         totals.nulled += nulled;
+        totals.nulled_example = totals.nulled_example.take().or(nulled_example);
         Ok(outcome)
     }
 

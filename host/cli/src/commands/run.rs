@@ -225,6 +225,14 @@ const SHOWN_LOG_LINES: usize = 20;
 
 fn say_what_plugins_logged(report: &Report) {
     for plugin in &report.plugins {
+        if let Some(example) = &plugin.nulled_example {
+            eprintln!(
+                "warning: {} failed on {} rows, whose columns of it are NULL; the first at {}",
+                plugin.name,
+                crate::text::count(plugin.nulled),
+                crate::text::printable(example)
+            );
+        }
         let skipped = plugin.log.len().saturating_sub(SHOWN_LOG_LINES) as u64 + plugin.log_skipped;
         for line in plugin.log.iter().take(SHOWN_LOG_LINES) {
             eprintln!("{}: {}", plugin.name, crate::text::printable(line));

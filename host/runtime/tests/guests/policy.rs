@@ -27,7 +27,10 @@ fn null_is_the_default_of_plugins_that_only_add_nullable_columns() {
     let outcome = apply(&mut plugin, batch(&["/a", "!trap", "!reject", "/b"]));
     assert_eq!(tags(&outcome), [Some("/a"), None, None, Some("/b")]);
     assert_eq!(outcome.batch.origins(), [0, 1, 2, 3]);
-    assert_eq!(plugin.metrics().nulled, 2);
+    let metrics = plugin.metrics();
+    assert_eq!(metrics.nulled, 2);
+    let example = metrics.nulled_example.unwrap();
+    assert!(example.starts_with("position "), "{example}");
 }
 
 #[test]
