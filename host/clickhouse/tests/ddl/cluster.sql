@@ -4,7 +4,8 @@ CREATE DATABASE IF NOT EXISTS `logs` ON CLUSTER `main`;
 -- `canopy_batch::schema::base_columns()`; plugins add theirs at the end. The
 -- choice of codecs, sorting key and partition is measured in docs/schema.md.
 -- An insert is on the disk before it is answered: the ledger says `done` after
--- it, and a power cut must not leave that without the rows.
+-- it, and a power cut must not leave that without the rows. It takes its time:
+-- 300,000 lines of the sample traffic 4.2 s in place of 3.7 s on two cores.
 CREATE TABLE IF NOT EXISTS `logs`.cloudfront_logs_local ON CLUSTER `main`
 (
     timestamp DateTime64(3, 'UTC') COMMENT 'When the edge finished responding, UTC, in milliseconds.' CODEC(Delta, ZSTD(1)),
