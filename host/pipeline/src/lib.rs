@@ -10,6 +10,7 @@
 
 pub mod chain;
 pub mod chunk;
+mod claim;
 mod earlier;
 pub mod feed;
 pub mod lock;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::chain::Chain;
 use crate::chunk::ChunkSettings;
+use crate::claim::Claims;
 use crate::feed::{Feed, FeedError};
 use crate::patience::Patience;
 use crate::quarantine::{Quarantine, QuarantineError};
@@ -74,6 +75,9 @@ pub struct RunSettings {
     pub strict: bool,
     /// Where records set aside go.
     pub quarantine: PathBuf,
+    /// Where runs that share a store lock the sources they read; absent:
+    /// nothing keeps two runs from reading one growing file at once.
+    pub locks: Option<PathBuf>,
 }
 
 impl RunSettings {
@@ -162,6 +166,12 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// Another run is reading the same source into the same store.
+    #[error("another canopy run is reading {source_name} into the same database")]
+    Taken {
+        /// The source.
+        source_name: String,
+    },
     /// The numbers of a chunk do not add up: a fault in canopy itself.
     #[error(
         "the books of {source_name} from line {first_line} on do not balance: {books:?}; nothing of it was stored; please report this"
@@ -193,6 +203,10 @@ impl RunError {
             RunError::Plugin { .. } => {
                 "mend the plugin, or set its `on-error` to \"quarantine\"; then run it again with \
                  the same input"
+            }
+            RunError::Taken { .. } => {
+                "wait until it has ended (one with --follow ends with Ctrl-C), then run it again: \
+                 what that one stored is not stored twice"
             }
             _ => return None,
         };
@@ -270,6 +284,7 @@ pub async fn run(
         runtime: tokio::runtime::Handle::current(),
         steps,
         times: StageTimes::default(),
+        claims: Claims::new(settings.locks.clone(), Arc::clone(&progress.stop)),
     };
     let working = tokio::task::spawn_blocking(move || worker.run(sources));
 

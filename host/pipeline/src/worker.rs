@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::chain::Chain;
 use crate::chunk::{Chunk, Chunker, Cut, Piece};
+use crate::claim::{Claims, Taken};
 use crate::earlier::Earlier;
 use crate::feed::Feed;
 use crate::report::{Books, SourceReport, StageTimes};
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) steps: mpsc::Sender<Step>,
     pub(crate) times: StageTimes,
+    pub(crate) claims: Claims,
 }
 
 /// What the worker brings back.
@@ -35,6 +37,8 @@ pub(crate) struct Done {
     pub(crate) times: StageTimes,
     /// Whether a stop came before the end of the sources.
     pub(crate) stopped: bool,
+    /// Held until the last chunk is stored.
+    pub(crate) _claims: Claims,
 }
 
 /// How a source ended.
@@ -73,6 +77,7 @@ impl Worker {
             chain: self.chain,
             times: self.times,
             stopped,
+            _claims: self.claims,
         })
     }
 
@@ -81,6 +86,11 @@ impl Worker {
         let name = source.name();
         let (format, warning) = self.format(&name, chunker)?;
         let identity = chunker.identity();
+        self.claims
+            .take(&identity)
+            .map_err(|Taken| RunError::Taken {
+                source_name: name.clone(),
+            })?;
         let earlier = self.earlier(&identity)?;
         let mut parser = Parser::new(format.clone(), self.settings.sampling_rate);
         let begun = SourceReport {

@@ -144,6 +144,7 @@ pub(crate) fn run_settings(
         follow,
         strict: false,
         quarantine: project.quarantine(),
+        locks: project.store().map(|store| store.join("sources")),
     })
 }
 
