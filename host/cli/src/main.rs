@@ -4,6 +4,11 @@
 //! command; what they share is in `project` (settings, plugins, connection)
 //! and `text` (how numbers and tables look).
 
+#![allow(
+    rustdoc::bare_urls,
+    reason = "the arguments' doc comments are the help text, read in a terminal"
+)]
+
 mod build;
 mod commands;
 mod exit;
