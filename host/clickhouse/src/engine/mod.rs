@@ -2,7 +2,7 @@
 //! behind ClickHouse's HTTP protocol.
 //!
 //! [`Store`] is a folder with a database. Whoever needs it asks
-//! [`Store::server`], which starts the engine when none runs; [`serve`] is what
+//! [`Store::server`], which starts the engine when none runs; [`serve()`] is what
 //! that process does. So a folder and a distant server look alike to the rest of
 //! Canopy, a store can be queried while it is being filled, and a crash of the
 //! engine is an outage like any other.
@@ -16,7 +16,7 @@
 //! | `engine.lock` | locked by the engine while it runs; empty after it ended in good order |
 //! | `engine.log` | what the engine's process printed |
 //!
-//! The library is 566 MB and not part of Canopy; [`fetch`] gets it and
+//! The library is 566 MB and not part of Canopy; [`fetch()`] gets it and
 //! [`find_library`] finds it.
 
 mod codec;

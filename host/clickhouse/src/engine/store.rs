@@ -27,7 +27,7 @@ const MAX_LOG_BYTES: u64 = 4 << 20;
 const LOG_TAIL_BYTES: u64 = 4 << 10;
 
 /// The command that serves a store until nobody uses it: one that ends in
-/// [`serve`](super::serve), such as `canopy engine serve --store DIR`.
+/// [`serve`](fn@super::serve), such as `canopy engine serve --store DIR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineCommand {
     /// The executable.
