@@ -7,7 +7,7 @@ use canopy_batch::schema::{SAMPLE_WEIGHT, base_columns};
 use canopy_batch::{Batch, Column, Rejected, Stage, StageError};
 use canopy_runtime::{ArtifactCache, CacheWarning, Cached, Host, Loaded, Plugin, sha256_hex};
 
-use crate::lock::{self, Lock, LockedPlugin};
+use crate::lock::{Lock, LockedPlugin};
 use crate::report::PluginReport;
 use crate::settings::{Fields, PluginEntry, Settings, closest};
 
@@ -103,9 +103,6 @@ pub enum ChainError {
         /// The nearest name there is.
         closest: Option<String>,
     },
-    /// The lock cannot be read or written.
-    #[error(transparent)]
-    Lock(#[from] lock::LockError),
 }
 
 fn suggestion(closest: &Option<String>) -> String {

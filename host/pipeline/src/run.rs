@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use canopy_batch::formats::Layout;
 use canopy_batch::{Batch, Records, Rejected, Sink};
 use canopy_clickhouse::ledger::{self, LedgerEntry};
+use canopy_clickhouse::schema;
 use canopy_clickhouse::{ClickHouse, ClickHouseSink, Retries};
 use tokio::sync::mpsc;
 
@@ -28,9 +29,6 @@ use crate::quarantine::{Quarantine, QuarantineError};
 use crate::report::{Books, Report, SourceReport, StageTimes};
 use crate::settings::FormatChoice;
 use crate::worker::Worker;
-
-/// The table that rows go into.
-pub const TABLE: &str = "cloudfront_logs";
 
 /// Where records come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -323,7 +321,9 @@ async fn store(
 ) -> Result<(), RunError> {
     let quarantine = Quarantine::new(settings.quarantine.clone());
     let patience = settings.patience(progress);
-    let sink = clickhouse.sink(TABLE).expect("the table's name is one");
+    let sink = clickhouse
+        .sink(schema::LOGS)
+        .expect("the table's name is one");
     while let Some(step) = inbox.recv().await {
         match step {
             Step::Source(source) => report.sources.push(source),
